@@ -10,6 +10,10 @@ The shadow stack is last: an overflow of it traps at the end of the memory, and 
 Times are microseconds since the clock's origin. A *stamp* is `time_us << SITE_BITS`; a frame on the shadow stack is
 `stamp | funcidx`. The clock cell holds a stamp, so that a frame is one OR, and `clock - frame` compares with a
 threshold cell that allows for the low bits (`threshold_cell`), without a shift or a mask in the guest.
+
+Outer frames are older than inner ones, so the calls that are already slow are a prefix of the shadow stack. The host
+writes its end, the *watermark*, at each tick of the clock: a call whose frame lies below it looks closer when it
+returns, and every other pays for one comparison. A threshold of 0 is a watermark above every frame, for good.
 """
 
 from __future__ import annotations
@@ -31,18 +35,19 @@ SITE_BITS = 20
 SITE_MASK = (1 << SITE_BITS) - 1
 EXPORT_NAME = "wasmtrace:telemetry"
 
-# Header cells. Those that the host writes and those that the guest writes are 64 bytes apart (one cache line).
+# Header cells. Those that probes use have one-byte offsets; those that the host writes have a cache line of their own.
 MAGIC_OFFSET = 0
-VERSION_OFFSET = 8
-FUNCTION_COUNT_OFFSET = 16
-RING_CAPACITY_OFFSET = 24
+STACK_POINTER_OFFSET = 8
+RING_HEAD_OFFSET = 16
+RING_DROPPED_OFFSET = 24
+VERSION_OFFSET = 32
+FUNCTION_COUNT_OFFSET = 40
+RING_CAPACITY_OFFSET = 48
 CLOCK_OFFSET = 64
 SLOW_THRESHOLD_OFFSET = 72
 RING_TAIL_OFFSET = 80
-STACK_POINTER_OFFSET = 128
-RING_HEAD_OFFSET = 136
-RING_DROPPED_OFFSET = 144
-HEADER_BYTES = 192
+WATERMARK_OFFSET = 88
+HEADER_BYTES = 128
 
 # One memory of the guest: present pages (guest writes), most pages allowed (host writes).
 MEMORY_CELL_BYTES = 16
@@ -66,6 +71,8 @@ RECORD_END_FIELD = 16
 RECORD_PAYLOAD_FIELDS = (24, 32)
 RECORD_STRUCT = struct.Struct("<IIQQQQQ")
 """kind, depth, frame, end stamp, two payloads, reserved."""
+WATERMARK_ALL = 0x7FFF_FFFF
+"""Above every frame: each call is looked at when it returns."""
 KIND_SLOW_CALL = 1
 """Payload 0: the result of a host call as u64 (WASI errno), else 0."""
 KIND_GROW = 2
@@ -167,6 +174,7 @@ class Layout:
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
         put(SLOW_THRESHOLD_OFFSET, threshold_cell(slow_threshold_us))
         put(STACK_POINTER_OFFSET, self.stack_offset)
+        put(WATERMARK_OFFSET, 0 if slow_threshold_us else WATERMARK_ALL)
         for memidx, pages in enumerate(memory_pages):
             put(self.memory_cell(memidx) + MEMORY_PAGES_FIELD, pages)
             put(self.memory_cell(memidx) + MEMORY_LIMIT_FIELD, 0x7FFF_FFFF_FFFF_FFFF)
