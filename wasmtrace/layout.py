@@ -3,9 +3,10 @@
 The rewriter appends one linear memory of fixed size to a module. Probes store in it, the host reads it from
 outside while the guest runs. No offset is spelled anywhere but here. All cells are little-endian, 8 bytes.
 
-    header | memory cells | calls | slow calls | slow µs | grow cells | errno cells | ring | shadow stack
+    header | memory cells | errno cells | calls | slow calls | slow µs | ring | grow cells | shadow stack
 
-The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area.
+The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area. The grow
+cells stand before it because how many there are is known only when all code has been seen.
 
 Times are microseconds since the clock's origin. A *stamp* is `time_us << SITE_BITS`; a frame on the shadow stack is
 `stamp | funcidx`. The clock cell holds a stamp, so that a frame is one OR, and `clock - frame` compares with a
@@ -43,6 +44,7 @@ RING_DROPPED_OFFSET = 24
 VERSION_OFFSET = 32
 FUNCTION_COUNT_OFFSET = 40
 RING_CAPACITY_OFFSET = 48
+STACK_BASE_OFFSET = 56
 CLOCK_OFFSET = 64
 SLOW_THRESHOLD_OFFSET = 72
 RING_TAIL_OFFSET = 80
@@ -113,8 +115,12 @@ class Layout:
         return HEADER_BYTES
 
     @property
-    def calls_offset(self) -> int:
+    def errno_offset(self) -> int:
         return self.memories_offset + self.memory_count * MEMORY_CELL_BYTES
+
+    @property
+    def calls_offset(self) -> int:
+        return self.errno_offset + self.errno_import_count * ERRNO_COUNT * CELL_BYTES
 
     @property
     def slow_calls_offset(self) -> int:
@@ -125,20 +131,16 @@ class Layout:
         return self.slow_calls_offset + self.function_count * CELL_BYTES
 
     @property
-    def grow_offset(self) -> int:
+    def ring_offset(self) -> int:
         return self.slow_us_offset + self.function_count * CELL_BYTES
 
     @property
-    def errno_offset(self) -> int:
-        return self.grow_offset + self.grow_site_count * GROW_CELL_BYTES
-
-    @property
-    def ring_offset(self) -> int:
-        return self.errno_offset + self.errno_import_count * ERRNO_COUNT * CELL_BYTES
+    def grow_offset(self) -> int:
+        return self.ring_offset + self.ring_capacity * RECORD_BYTES
 
     @property
     def stack_offset(self) -> int:
-        return self.ring_offset + self.ring_capacity * RECORD_BYTES
+        return self.grow_offset + self.grow_site_count * GROW_CELL_BYTES
 
     @property
     def stack_bytes(self) -> int:
@@ -163,7 +165,7 @@ class Layout:
 
     def initial_bytes(self, memory_pages: tuple[int, ...], slow_threshold_us: int) -> bytes:
         """The header and memory cells as the guest finds them at its first instruction."""
-        image = bytearray(self.calls_offset)
+        image = bytearray(self.errno_offset)
 
         def put(offset: int, value: int) -> None:
             image[offset : offset + CELL_BYTES] = struct.pack("<Q", value & 0xFFFF_FFFF_FFFF_FFFF)
@@ -173,6 +175,7 @@ class Layout:
         put(FUNCTION_COUNT_OFFSET, self.function_count)
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
         put(SLOW_THRESHOLD_OFFSET, threshold_cell(slow_threshold_us))
+        put(STACK_BASE_OFFSET, self.stack_offset)
         put(STACK_POINTER_OFFSET, self.stack_offset)
         put(WATERMARK_OFFSET, 0 if slow_threshold_us else WATERMARK_ALL)
         for memidx, pages in enumerate(memory_pages):
