@@ -1,0 +1,78 @@
+"""Function names for people: name section, else export, else import, else `func[123]`; demangled where mangled.
+
+Looked up when first asked for: a module may have 600,000 functions, and an operator sees fifty. Names are stable when
+the module has none: `func[INDEX]` of a module known by its SHA-256.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from wasmtrace.instrument.module import Module, decode
+from wasmtrace.instrument.sections.imports import FUNC_KIND
+from wasmtrace.instrument.sections.names import decode_function_names
+from wasmtrace.records import FunctionName
+
+_MANGLED = ("_Z", "__Z", "_R", "__R", "?")
+MAX_NAME_CHARACTERS = 100_000
+"""A longer name is cut before it is demangled: nobody reads it, and hostile ones take time."""
+
+
+def demangle(name: str) -> str:
+    """The name in its language's form (Rust v0 and legacy, C++), or as it is."""
+    if not name.startswith(_MANGLED) or len(name) > MAX_NAME_CHARACTERS:
+        return name
+    import pydemumble
+
+    try:
+        return pydemumble.demangle(name) or name
+    except (ValueError, UnicodeError):
+        return name
+
+
+class ModuleNames:
+    """The names of one module's functions by funcidx, imports first."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._known: dict[int, FunctionName] = {}
+
+    def __len__(self) -> int:
+        return len(self._module.function_typeidxs)
+
+    def __getitem__(self, funcidx: int) -> FunctionName:
+        """Never raises: an index out of range is called `func[INDEX]` like any without a name."""
+        found = self._known.get(funcidx)
+        if found is None:
+            raw = self._raw_name(funcidx)
+            found = self._known[funcidx] = FunctionName(funcidx, demangle(raw), raw)
+        return found
+
+    @cached_property
+    def _own(self) -> dict[int, str]:
+        section = self._module.custom("name")
+        if section is None:
+            return {}
+        return decode_function_names(self._module.data, section.start, section.end, len(self))
+
+    @cached_property
+    def _exported(self) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for each in self._module.exports:
+            if each.kind == FUNC_KIND:
+                names.setdefault(each.index, each.name)
+        return names
+
+    def _raw_name(self, funcidx: int) -> str:
+        own = self._own.get(funcidx) or self._exported.get(funcidx)
+        if own:
+            return own
+        hosts = self._module.host_functions
+        if 0 <= funcidx < len(hosts):
+            return f"{hosts[funcidx].module}.{hosts[funcidx].name}"
+        return f"func[{funcidx}]"
+
+
+def module_names(wasm: bytes) -> ModuleNames:
+    """The names of a module as it came. Raises DecodeError, UnsupportedError."""
+    return ModuleNames(decode(wasm))

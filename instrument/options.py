@@ -1,0 +1,33 @@
+"""What to put into a module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wasmtrace.errors import UsageError
+from wasmtrace.layout import DEFAULT_RING_CAPACITY
+
+CALLS = "calls"
+TRACE = "trace"
+LEVELS = (CALLS, TRACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`include` and `exclude` are globs on function names (either form); they choose what gets frames.
+
+    `max_stack_bytes` is the engine's limit for the rewritten module: the shadow stack is made to outlast it.
+    """
+
+    level: str = TRACE
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    slow_threshold_us: int = 1000
+    max_stack_bytes: int = 1 << 20
+    ring_capacity: int = DEFAULT_RING_CAPACITY
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise UsageError(f"expected level calls or trace, got {self.level!r}")
+        if not 0 <= self.slow_threshold_us < 1 << 40:
+            raise UsageError(f"expected a slow threshold of 0 or more, got {self.slow_threshold_us} µs")

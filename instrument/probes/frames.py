@@ -1,0 +1,164 @@
+"""Keeps a shadow stack of the calls that are open, and records those that were slow.
+
+Observed: every call of a function that can be slow (it calls, loops, or moves memory in bulk): when it began, and on
+its way out whether the clock has moved by the threshold. Timed to a tick of the clock.
+Inserted: on entry `frame[sp] = clock | funcidx; saved = sp; sp += 8`; before each exit `sp = saved`, and a call of
+`slow(saved)` if the frame lies below the watermark, that is, if the host found it old at the last tick. Where control
+goes on after a caught exception, `sp = saved + 8`.
+Written: the shadow stack and its pointer; by `slow`, the slow-call cells, the watermark and the ring.
+Not seen: leaf functions without a loop (they take a bounded time, counted in their caller's), functions left out by
+the user, and what a call spent in functions of either kind is its own.
+"""
+
+from __future__ import annotations
+
+from wasmtrace import layout as cells
+from wasmtrace.instrument import emit
+from wasmtrace.instrument.opcodes import Op
+from wasmtrace.instrument.plan import Plan
+from wasmtrace.instrument.probes.ring import depth_of
+from wasmtrace.instrument.sections.types import I32, I64, FuncType
+from wasmtrace.instrument.walk import Body
+
+
+def add_slow_with(plan: Plan, push: int) -> int:
+    """Appends `slow_with(saved i32, payload i64)`: the record of a call that was slow, or a lower watermark."""
+    memory, layout = plan.memory, plan.layout
+    saved, payload, frame, cell = range(4)
+    read_frame = emit.local_get(saved) + memory.i64_load() + emit.local_tee(frame)
+    # A frame that is not old: it was pushed below the watermark since the last tick. Nothing above it is old either.
+    young = (
+        memory.i64_cell(cells.CLOCK_OFFSET)
+        + read_frame
+        + emit.op(Op.I64_SUB)
+        + memory.i64_cell(cells.SLOW_THRESHOLD_OFFSET)
+        + emit.op(Op.I64_LT_S, Op.IF, emit.EMPTY_BLOCK)
+    )
+    lower = (
+        emit.i32_const(0)
+        + emit.local_get(saved)
+        + memory.i32_store(cells.WATERMARK_OFFSET)
+        + emit.op(Op.RETURN, Op.END)
+    )
+    find_cell = (
+        emit.local_get(frame)
+        + emit.op(Op.I32_WRAP_I64)
+        + emit.i32_const(cells.SITE_MASK)
+        + emit.op(Op.I32_AND)
+        + emit.i32_const(3)
+        + emit.op(Op.I32_SHL)
+        + emit.local_set(cell)
+    )
+    duration = (
+        memory.i64_cell(cells.CLOCK_OFFSET)
+        + _microseconds()
+        + emit.local_get(frame)
+        + _microseconds()
+        + emit.op(Op.I64_SUB)
+    )
+    record = (
+        emit.i32_const(cells.KIND_SLOW_CALL)
+        + depth_of(plan, emit.local_get(saved))
+        + emit.local_get(frame)
+        + emit.local_get(payload)
+        + emit.i64_const(0)
+        + emit.call(push)
+    )
+    code = (
+        young
+        + lower
+        + find_cell
+        + memory.add_at_address(cell, layout.slow_calls_offset, emit.i64_const(1))
+        + memory.add_at_address(cell, layout.slow_us_offset, duration)
+        + record
+    )
+    return plan.add_function(FuncType((I32, I64), ()), code, (I64, I32))
+
+
+def _microseconds() -> bytes:
+    """From the stamp on the stack to its time."""
+    return emit.i64_const(cells.SITE_BITS) + emit.op(Op.I64_SHR_U)
+
+
+def add_slow(plan: Plan, slow_with: int) -> int:
+    """Appends `slow(saved i32)`: `slow_with` for a function of the guest."""
+    code = emit.local_get(0) + emit.i64_const(0) + emit.call(slow_with)
+    return plan.add_function(FuncType((I32,), ()), code)
+
+
+def enter(plan: Plan, funcidx: int, saved: int) -> bytes:
+    """Pushes the frame of `funcidx`; its address is in local `saved` from here on."""
+    memory = plan.memory
+    return (
+        memory.i32_cell(cells.STACK_POINTER_OFFSET)
+        + emit.local_tee(saved)
+        + memory.i64_cell(cells.CLOCK_OFFSET)
+        + emit.i64_const(funcidx)
+        + emit.op(Op.I64_OR)
+        + memory.i64_store()
+        + set_stack_pointer(plan, saved, above=True)
+    )
+
+
+def set_stack_pointer(plan: Plan, saved: int, *, above: bool) -> bytes:
+    """Makes the frame at `saved` the innermost, or takes it off."""
+    bump = emit.i32_const(cells.CELL_BYTES) + emit.op(Op.I32_ADD) if above else b""
+    value = emit.local_get(saved) + bump
+    return emit.i32_const(0) + value + plan.memory.i32_store(cells.STACK_POINTER_OFFSET)
+
+
+def if_below_watermark(plan: Plan, saved: int, then: bytes) -> bytes:
+    return (
+        emit.local_get(saved)
+        + plan.memory.i32_cell(cells.WATERMARK_OFFSET)
+        + emit.op(Op.I32_LT_U, Op.IF, emit.EMPTY_BLOCK)
+        + then
+        + emit.op(Op.END)
+    )
+
+
+class FramesProbe:
+    stops: tuple[str, ...] = ()
+    wants_exits = True
+
+    def __init__(self, plan: Plan, slow: int) -> None:
+        self._plan = plan
+        self._slow = slow
+        self._leaves: dict[int, bytes] = {}
+
+    def _framed(self, body: Body) -> bool:
+        return body.can_be_slow and not body.bare and self._plan.framed(body.funcidx)
+
+    def _guarded(self, body: Body) -> bool:
+        """It has no frame, but catches exceptions, which may have passed functions that have."""
+        return body.catches and body.can_be_slow and not body.bare
+
+    def locals(self, body: Body) -> int:
+        return 1 if self._framed(body) or self._guarded(body) else 0
+
+    def enter(self, body: Body, first_local: int) -> bytes:
+        if self._framed(body):
+            self._plan.framed_count += 1
+            return enter(self._plan, body.funcidx, first_local)
+        if self._guarded(body):
+            return self._plan.memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_set(first_local)
+        return b""
+
+    def leave(self, body: Body, first_local: int) -> bytes:
+        if not self._framed(body):
+            return b""
+        if first_local not in self._leaves:
+            record = emit.local_get(first_local) + emit.call(self._slow)
+            self._leaves[first_local] = set_stack_pointer(
+                self._plan, first_local, above=False
+            ) + if_below_watermark(self._plan, first_local, record)
+        return self._leaves[first_local]
+
+    def land(self, body: Body, first_local: int) -> bytes:
+        framed = self._framed(body)
+        if framed or self._guarded(body):
+            return set_stack_pointer(self._plan, first_local, above=framed)
+        return b""
+
+    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
+        return None

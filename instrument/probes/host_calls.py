@@ -1,0 +1,120 @@
+"""Counts calls of host functions, and errors by errno; at level `trace` gives them frames, so that slow ones show.
+
+Observed: each direct `call` and `return_call` of an import.
+Inserted: `call i` becomes the call of an appended function of the same type, which counts, calls `i`, and, for a
+function of WASI preview 1 that returns an errno, counts each value other than 0.
+Written: the calls area (cell of the import), errno cells; at `trace` as `frames.py`.
+Not seen: calls through a table or a reference, and those by other modules through a re-export: they reach the import
+itself.
+"""
+
+from __future__ import annotations
+
+from wasmtrace import layout as cells
+from wasmtrace.instrument import emit
+from wasmtrace.instrument.opcodes import Op
+from wasmtrace.instrument.plan import Plan
+from wasmtrace.instrument.probes import frames
+from wasmtrace.instrument.scan import read_index
+from wasmtrace.instrument.sections.imports import Import
+from wasmtrace.instrument.sections.types import I32, FuncType
+from wasmtrace.instrument.walk import Body
+
+WASI_MODULES = frozenset(("wasi_snapshot_preview1", "wasi_unstable"))
+"""Every function of these that returns one i32 returns an errno. Source: WASI's `preview1/witx`."""
+
+
+def returns_errno(host_function: Import, functype: FuncType) -> bool:
+    return host_function.module in WASI_MODULES and functype.results == (I32,)
+
+
+class HostCallsProbe:
+    stops: tuple[str, ...] = ("return_call",)
+    wants_exits = False
+
+    def __init__(self, plan: Plan, slow_with: int | None) -> None:
+        """`slow_with` is None where host calls get no frames."""
+        self._plan = plan
+        self._slow_with = slow_with
+        self._wrappers = [self._add_wrapper(funcidx) for funcidx in range(len(plan.module.host_functions))]
+
+    def _add_wrapper(self, funcidx: int) -> int:
+        plan = self._plan
+        functype = plan.module.function_type(funcidx)
+        saved = len(functype.params)
+        errno = saved + 1
+        code = plan.memory.count(plan.layout.calls_cell(funcidx))
+        if self._slow_with is not None:
+            code += frames.enter(plan, funcidx, saved)
+        code += b"".join(map(emit.local_get, range(saved))) + emit.call(funcidx)
+        payload = emit.i64_const(0)
+        if returns_errno(plan.module.host_functions[funcidx], functype):
+            code += emit.local_tee(errno) + self._count_errno(funcidx, errno)
+            payload = emit.local_get(errno) + emit.op(Op.I64_EXTEND_I32_U)
+        if self._slow_with is not None:
+            record = emit.local_get(saved) + payload + emit.call(self._slow_with)
+            code += frames.set_stack_pointer(plan, saved, above=False)
+            code += frames.if_below_watermark(plan, saved, record)
+        return plan.add_function_of(plan.module.function_typeidxs[funcidx], code, (I32, I32))
+
+    def _count_errno(self, funcidx: int, errno: int) -> bytes:
+        plan = self._plan
+        ordinal = self.errno_ordinals(plan)[funcidx]
+        assert ordinal is not None
+        other = cells.ERRNO_COUNT - 1
+        offset = plan.layout.errno_cells(ordinal)
+        capped = (
+            emit.local_get(errno)
+            + emit.i32_const(other)
+            + emit.local_get(errno)
+            + emit.i32_const(other)
+            + emit.op(Op.I32_LT_U, Op.SELECT)
+            + emit.i32_const(3)
+            + emit.op(Op.I32_SHL)
+            + emit.local_tee(errno)
+        )
+        # The local is the result's copy no more, once it has been turned into an address; it is turned back below.
+        restore = emit.local_get(errno) + emit.i32_const(3) + emit.op(Op.I32_SHR_U) + emit.local_set(errno)
+        add = (
+            capped
+            + emit.local_get(errno)
+            + plan.memory.i64_load(offset)
+            + emit.i64_const(1)
+            + emit.op(Op.I64_ADD)
+            + plan.memory.i64_store(offset)
+        )
+        return emit.local_get(errno) + emit.op(Op.IF, emit.EMPTY_BLOCK) + add + restore + emit.op(Op.END)
+
+    @staticmethod
+    def errno_ordinals(plan: Plan) -> list[int | None]:
+        """By funcidx of an import: which block of errno cells is its own."""
+        ordinals: list[int | None] = []
+        used = 0
+        for funcidx, each in enumerate(plan.module.host_functions):
+            if returns_errno(each, plan.module.function_type(funcidx)):
+                ordinals.append(used)
+                used += 1
+            else:
+                ordinals.append(None)
+        return ordinals
+
+    def locals(self, body: Body) -> int:
+        return 0
+
+    def enter(self, body: Body, first_local: int) -> bytes:
+        return b""
+
+    def leave(self, body: Body, first_local: int) -> bytes:
+        return b""
+
+    def land(self, body: Body, first_local: int) -> bytes:
+        return b""
+
+    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
+        if code not in (Op.CALL, Op.RETURN_CALL):
+            return None
+        funcidx = read_index(self._plan.module.data, position + 1, end)[0]
+        if funcidx >= len(self._wrappers):
+            return None
+        target = self._wrappers[funcidx]
+        return emit.call(target) if code == Op.CALL else emit.return_call(target)

@@ -1,0 +1,228 @@
+"""Rewrites a module: bytes in, bytes and a site table out. Pure and deterministic.
+
+The module must have been validated as it came: else a crafted one could name the memory that is about to be appended.
+Each section keeps its place; what is new goes after what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from wasmtrace.errors import UnsupportedError
+from wasmtrace.instrument import emit
+from wasmtrace.instrument.leb128 import encode_u32
+from wasmtrace.instrument.module import MAGIC, VERSION, Module, Section, decode
+from wasmtrace.instrument.opcodes import Op
+from wasmtrace.instrument.options import TRACE, Options
+from wasmtrace.instrument.plan import Plan
+from wasmtrace.instrument.probes.calls import CallsProbe
+from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_with
+from wasmtrace.instrument.probes.growth import GrowthProbe
+from wasmtrace.instrument.probes.host_calls import HostCallsProbe
+from wasmtrace.instrument.probes.ring import add_push
+from wasmtrace.instrument.sections.exports import Export
+from wasmtrace.instrument.sections.ids import PLACE, SectionId
+from wasmtrace.instrument.sections.imports import FUNC_KIND, MEMORY_KIND
+from wasmtrace.instrument.sections.limits import fixed_memory
+from wasmtrace.instrument.sections.vectors import with_items_added
+from wasmtrace.instrument.selection import frame_filter
+from wasmtrace.instrument.walk import Probe, Segment, Walk
+from wasmtrace.layout import EXPORT_NAME, Layout
+from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
+
+MAX_MEMORIES = 100
+"""Limit of the engine (wasmparser's `limits.rs`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrumented:
+    """The rewritten module, and what its cells count."""
+
+    wasm: bytes
+    sites: SiteTable
+
+
+def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # noqa: B008 (frozen)
+    """The module with the probes of `options.level` in it; the same bytes for the same input.
+
+    Raises: DecodeError, UnsupportedError.
+    """
+    plan, walk = _prepare(wasm, options)
+    module = plan.module
+    code = [piece for ordinal in range(len(module.bodies)) for piece in walk.rewrite(ordinal)]
+    code += [each.encode() for each in plan.new_functions]
+    code.insert(0, encode_u32(len(module.bodies) + len(plan.new_functions)))
+    plan.layout = replace(plan.layout, grow_site_count=len(plan.grow_sites))
+    dropped = _stale_sections(module)
+    sites = _site_table(plan, dropped)
+    return Instrumented(_assemble(plan, code, sites, dropped), sites)
+
+
+def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: int) -> int | None:
+    """Where in the module as it came the instruction stands that is at `body_offset` of the rewritten body.
+
+    `body_offset` counts from the body's first byte after its size. Code of a probe maps to the instruction it was put
+    before; None is for functions that are not in the module, and for code after the last instruction.
+    """
+    plan, walk = _prepare(wasm, options)
+    ordinal = funcidx - len(plan.module.host_functions)
+    if not 0 <= ordinal < len(plan.module.bodies):
+        return None
+    segments: list[Segment] = []
+    walk.rewrite(ordinal, segments)
+    for new_offset, old_offset, length in segments:
+        if body_offset < new_offset + length:
+            return old_offset + max(0, body_offset - new_offset)
+    return None
+
+
+def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
+    module = decode(wasm)
+    if len(module.memories) >= MAX_MEMORIES:
+        raise UnsupportedError(
+            f"expected fewer than {MAX_MEMORIES} memories, got {len(module.memories)}: the engine allows no more"
+        )
+    layout = Layout(
+        function_count=len(module.function_typeidxs),
+        memory_count=len(module.memories),
+        grow_site_count=0,
+        errno_import_count=0,
+        ring_capacity=options.ring_capacity,
+        max_stack_bytes=options.max_stack_bytes if options.level == TRACE else 0,
+    )
+    memory = emit.MemoryOps(len(module.memories))
+    plan = Plan(module, options, layout, memory, frame_filter(module, options))
+    ordinals = HostCallsProbe.errno_ordinals(plan)
+    errno_count = sum(each is not None for each in ordinals)
+    plan.layout = replace(layout, errno_import_count=errno_count)
+    return plan, Walk(plan, _probes(plan))
+
+
+def _probes(plan: Plan) -> list[Probe]:
+    push = add_push(plan)
+    if plan.options.level != TRACE:
+        return [CallsProbe(plan), HostCallsProbe(plan, None), GrowthProbe(plan, push)]
+    slow_with = add_slow_with(plan, push)
+    return [
+        CallsProbe(plan),
+        FramesProbe(plan, add_slow(plan, slow_with)),
+        HostCallsProbe(plan, slow_with),
+        GrowthProbe(plan, push),
+    ]
+
+
+def _stale_sections(module: Module) -> list[Section]:
+    """Custom sections that hold offsets of code, which no longer hold."""
+    return [each for each in module.sections if each.name is not None and _is_stale(each.name)]
+
+
+def _is_stale(name: str) -> bool:
+    return name.startswith((".debug_", "reloc.", "metadata.code.")) or name in (
+        "linking",
+        "sourceMappingURL",
+        "external_debug_info",
+    )
+
+
+def _telemetry_export(module: Module) -> str:
+    """A name that the module does not export itself."""
+    taken = {each.name for each in module.exports}
+    name, suffix = EXPORT_NAME, 0
+    while name in taken:
+        suffix += 1
+        name = f"{EXPORT_NAME}.{suffix}"
+    return name
+
+
+def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
+    module = plan.module
+    ordinals = HostCallsProbe.errno_ordinals(plan)
+    hosts = tuple(
+        HostFunction(each.module, each.name, ordinal)
+        for each, ordinal in zip(module.host_functions, ordinals, strict=True)
+    )
+    imported = module.imported_memory_count
+    memories = tuple(
+        GuestMemory(memidx < imported, each.min_pages, each.max_pages, each.page_bytes)
+        for memidx, each in enumerate(module.memories)
+    )
+    if dropped:
+        names = ", ".join(dict.fromkeys(each.name or "" for each in dropped))
+        plan.skipped.append(Skipped(None, f"left out of the module that runs, as code has moved: {names}"))
+    plan.skipped += _bypassed(module)
+    return SiteTable(
+        level=plan.options.level,
+        layout=plan.layout,
+        telemetry_export=_telemetry_export(module),
+        host_functions=hosts,
+        memories=memories,
+        grow_sites=tuple(plan.grow_sites),
+        framed_functions=plan.framed_count,
+        skipped=tuple(plan.skipped),
+    )
+
+
+def _bypassed(module: Module) -> list[Skipped]:
+    """Imports that can be reached past their wrapper."""
+    host_count = len(module.host_functions)
+    exported = sorted({each.index for each in module.exports if each.kind == FUNC_KIND and each.index < host_count})
+    skipped = [Skipped(index, "also exported: calls from outside are not counted") for index in exported]
+    if module.start is not None and module.start < host_count:
+        skipped.append(Skipped(module.start, "also the start function: that call is not counted"))
+    return skipped
+
+
+def _assemble(plan: Plan, code: list[bytes], sites: SiteTable, dropped: list[Section]) -> bytes:
+    new_payloads = _new_payloads(plan, code, sites)
+    old_places = {PLACE[each.id] for each in plan.module.sections if each.id is not SectionId.CUSTOM}
+    pending = sorted((each for each in new_payloads if PLACE[each] not in old_places), key=PLACE.__getitem__)
+    data = plan.module.data
+    out: list[bytes] = [MAGIC, VERSION]
+
+    def put(section: SectionId) -> None:
+        payload = new_payloads[section]()
+        out.append(bytes([section]) + encode_u32(sum(map(len, payload))))
+        out.extend(payload)
+
+    for section in plan.module.sections:
+        if section.id is not SectionId.CUSTOM:
+            while pending and PLACE[pending[0]] < PLACE[section.id]:
+                put(pending.pop(0))
+        if section.id in new_payloads:
+            put(section.id)
+        elif section not in dropped:
+            out.append(data[section.header_offset : section.end])
+    for each in pending:
+        put(each)
+    return b"".join(out)
+
+
+def _new_payloads(
+    plan: Plan, code: list[bytes], sites: SiteTable
+) -> dict[SectionId, Callable[[], list[bytes]]]:
+    """Sections with what is added to them; each is made when its turn comes."""
+    module = plan.module
+    layout = sites.layout
+
+    def added(section: SectionId, items: list[bytes]) -> Callable[[], list[bytes]]:
+        return lambda: [with_items_added(module.payload(section), items)]
+
+    image = layout.initial_bytes(
+        tuple(0 if each.imported else each.min_pages for each in sites.memories),
+        plan.options.slow_threshold_us,
+    )
+    telemetry = len(module.memories)
+    where = encode_u32(telemetry) + emit.i32_const(0) + emit.op(Op.END)
+    export = Export(sites.telemetry_export, MEMORY_KIND, telemetry)
+    payloads: dict[SectionId, Callable[[], list[bytes]]] = {
+        SectionId.TYPE: added(SectionId.TYPE, [each.encode() for each in plan.new_types]),
+        SectionId.FUNCTION: added(SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]),
+        SectionId.MEMORY: added(SectionId.MEMORY, [fixed_memory(layout.pages)]),
+        SectionId.EXPORT: added(SectionId.EXPORT, [export.encode()]),
+        SectionId.CODE: lambda: code,
+        SectionId.DATA: added(SectionId.DATA, [b"\x02" + where + encode_u32(len(image)) + image]),
+    }
+    if module.data_count is not None:
+        payloads[SectionId.DATA_COUNT] = lambda: [encode_u32((module.data_count or 0) + 1)]
+    return payloads

@@ -1,0 +1,200 @@
+"""Finds the few instructions that a probe asks for, without decoding the many others one by one.
+
+A regular expression built from the opcode table matches as many uninteresting instructions as there are, in C, and
+ends at the first that it does not know: a stop, or a rare form (a branch table, a padded sub-opcode) that the plain
+decoder steps over. Quantifiers are possessive, so no input makes the match go back: time is linear.
+
+Assumes a body that the engine has validated: immediates are skipped, not checked. `instructions.py` is the slow twin
+that checks, and tests compare the two over whole programs.
+
+Benchmark: `benchmarks/bench_rewrite.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+from wasmtrace.errors import DecodeCode, DecodeError
+from wasmtrace.instrument.instructions import skip_instruction
+from wasmtrace.instrument.leb128 import encode_u32
+from wasmtrace.instrument.opcodes import BY_MNEMONIC, OPCODES, Immediate, Op, Opcode
+
+_LEB = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
+_BLOCKTYPE = rb"(?:[\x00-\x62\x65-\x7f]|[\x63\x64]" + _LEB + rb"|[\x80-\xff]{1,9}+[\x00-\x7f])"
+_MEMARG = rb"(?:[\x00-\x3f]" + _LEB + rb"|[\x40-\x7f]" + _LEB + _LEB + rb")"
+_ONE_LEB = (
+    Immediate.LABELIDX,
+    Immediate.FUNCIDX,
+    Immediate.TYPEIDX,
+    Immediate.TABLEIDX,
+    Immediate.MEMIDX,
+    Immediate.LOCALIDX,
+    Immediate.GLOBALIDX,
+    Immediate.DATAIDX,
+    Immediate.ELEMIDX,
+    Immediate.TAGIDX,
+    Immediate.FIELDIDX,
+    Immediate.HEAPTYPE,
+    Immediate.U32,
+    Immediate.I32,
+    Immediate.I64,
+)
+_IMMEDIATE_PATTERNS: dict[Immediate, bytes] = {
+    **{each: _LEB for each in _ONE_LEB},
+    Immediate.BLOCKTYPE: _BLOCKTYPE,
+    Immediate.MEMARG: _MEMARG,
+    Immediate.LANEIDX: rb".",
+    Immediate.CASTFLAGS: rb".",
+    Immediate.RESERVED_BYTE: rb".",
+    Immediate.F32: rb".{4}",
+    Immediate.F64: rb".{8}",
+    Immediate.V128: rb".{16}",
+    Immediate.LANEIDX16: rb".{16}",
+}
+"""The other kinds hold a list: the plain decoder steps over them."""
+
+Stop = tuple[int, int]
+"""Offset of an instruction, and its `stop_code`."""
+
+
+def stop_code(opcode: Opcode) -> int:
+    """One number for an opcode: the byte itself, or `prefix << 16 | code`."""
+    return opcode.code if opcode.prefix is None else opcode.prefix << 16 | opcode.code
+
+
+def leb_below(limit: int, width: int = 5) -> bytes:
+    """A pattern of every LEB128 encoding, padded ones too, of the numbers below `limit`; matches in linear time."""
+    last = min(limit, 128) - 1
+    pattern = rb"[\x00-" + _escape(last) + rb"]"
+    if width == 1:
+        return pattern
+    high, low = divmod(limit, 128)
+    parts = [pattern]
+    if low:
+        parts.append(rb"[\x80-" + _escape(0x80 + low - 1) + rb"]" + leb_below(high + 1, width - 1))
+    if high:
+        parts.append(rb"[" + _escape(0x80 + low) + rb"-\xff]" + leb_below(high, width - 1))
+    return rb"(?:" + rb"|".join(parts) + rb")"
+
+
+def _escape(byte: int) -> bytes:
+    return rb"\x%02x" % byte
+
+
+def _byte_class(values: Iterable[int]) -> bytes:
+    return rb"[" + b"".join(_escape(each) for each in sorted(values)) + rb"]"
+
+
+def _alternatives(opcodes: Iterable[Opcode]) -> list[bytes]:
+    """Patterns of opcodes of one prefix, those with the same immediates together."""
+    groups: dict[tuple[bytes, bytes], set[int]] = {}
+    for opcode in opcodes:
+        if not all(each in _IMMEDIATE_PATTERNS for each in opcode.immediates):
+            continue
+        immediates = b"".join(_IMMEDIATE_PATTERNS[each] for each in opcode.immediates)
+        encoded = bytes([opcode.code]) if opcode.prefix is None else encode_u32(opcode.code)
+        groups.setdefault((immediates, encoded[1:]), set()).add(encoded[0])
+    return [
+        _byte_class(first) + b"".join(_escape(each) for each in rest) + immediates
+        for (immediates, rest), first in groups.items()
+    ]
+
+
+def _pattern(stops: frozenset[Opcode], host_count: int) -> re.Pattern[bytes]:
+    taken = [opcode for opcode in OPCODES if opcode not in stops]
+    single = [opcode for opcode in taken if opcode.prefix is None]
+    call = BY_MNEMONIC["call"]
+    parts = []
+    if call in single and host_count:
+        single.remove(call)
+        parts.append(rb"\x10(?!" + leb_below(host_count) + rb")" + _LEB)
+    # The kinds by how often they stand in real code: one index or constant, nothing, a memarg, the rest.
+    alternatives = sorted(_alternatives(single), key=_commonness)
+    parts = alternatives[:3] + parts + alternatives[3:]
+    for prefix in (0xFC, 0xFD, 0xFE, 0xFB):
+        inner = _alternatives(opcode for opcode in taken if opcode.prefix == prefix)
+        if inner:
+            parts.append(_escape(prefix) + rb"(?:" + rb"|".join(inner) + rb")")
+    return re.compile(rb"(?:" + rb"|".join(parts) + rb")*+", re.DOTALL)
+
+
+def _commonness(alternative: bytes) -> int:
+    for place, tail in enumerate((rb"]" + _LEB, rb"]", rb"]" + _MEMARG)):
+        if alternative.endswith(tail) and alternative.count(rb"]") == tail.count(rb"]"):
+            return place
+    return 3
+
+
+@lru_cache(maxsize=256)
+def _branch_table_tail(count: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:%s){%d}" % (_LEB, count + 1))
+
+
+def read_index(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """The u32 at `position` and where it ends; for validated code. Raises DecodeError UNEXPECTED_END."""
+    value = shift = 0
+    while position < end:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise DecodeError(DecodeCode.UNEXPECTED_END, "expected an index, got the end", offset=end)
+
+
+class Scanner:
+    """Finds the instructions of `stops`, and calls of the first `host_count` functions, in function bodies."""
+
+    def __init__(self, stops: Collection[str], host_count: int = 0) -> None:
+        opcodes = frozenset(BY_MNEMONIC[each] for each in stops)
+        self._codes = frozenset(stop_code(each) for each in opcodes)
+        self._match = _pattern(opcodes, host_count).match
+        self._host_count = host_count
+
+    def next(self, data: bytes, position: int, end: int) -> Stop | None:
+        """The first stop at or after `position`, which is the offset of an instruction.
+
+        Raises: DecodeError BAD_OPCODE or UNEXPECTED_END, if there is something that is no instruction.
+        """
+        codes = self._codes
+        while True:
+            matched = self._match(data, position, end)
+            assert matched is not None  # a possessive star matches at least nothing
+            position = matched.end()
+            if position >= end:
+                return None
+            byte = data[position]
+            if byte in codes:
+                return position, byte
+            if byte == Op.BR_TABLE:
+                position = self._skip_branch_table(data, position, end)
+            elif byte == Op.CALL:
+                funcidx, after = read_index(data, position + 1, end)
+                if funcidx < self._host_count:
+                    return position, byte
+                position = after
+            else:
+                if byte >= 0xFB:
+                    code = byte << 16 | read_index(data, position + 1, end)[0]
+                    if code in codes:
+                        return position, code
+                position = skip_instruction(data, position, end)
+
+    def all(self, data: bytes, position: int, end: int) -> list[Stop]:
+        """Every stop between two offsets."""
+        found: list[Stop] = []
+        while (stop := self.next(data, position, end)) is not None:
+            found.append(stop)
+            position = skip_instruction(data, stop[0], end)
+        return found
+
+    @staticmethod
+    def _skip_branch_table(data: bytes, position: int, end: int) -> int:
+        count, after = read_index(data, position + 1, end)
+        matched = _branch_table_tail(count).match(data, after, end) if count < end - after else None
+        if matched is None:
+            raise DecodeError(DecodeCode.UNEXPECTED_END, f"expected {count + 1} labels", offset=position)
+        return matched.end()
