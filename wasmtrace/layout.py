@@ -12,9 +12,12 @@ Times are microseconds since the clock's origin. A *stamp* is `time_us << SITE_B
 `stamp | funcidx`. The clock cell holds a stamp, so that a frame is one OR, and `clock - frame` compares with a
 threshold cell that allows for the low bits (`threshold_cell`), without a shift or a mask in the guest.
 
-Outer frames are older than inner ones, so the calls that are already slow are a prefix of the shadow stack. The host
-writes its end, the *watermark*, at each tick of the clock: a call whose frame lies below it looks closer when it
-returns, and every other pays for one comparison. A threshold of 0 is a watermark above every frame, for good.
+Outer frames are older than inner ones, so the calls that are already slow are a prefix of the shadow stack. At each
+tick of the clock the host writes the *cutoff*, the stamp below which a frame is slow, and the *watermark*, the end of
+that prefix: a call whose frame lies below the watermark looks closer when it returns, and every other pays for one
+comparison. A frame's stamp is the last tick before it, so a call of stamp `s` began before the tick after `s`: the
+host takes as cutoff the last tick whose successor is a threshold ago. A call that is recorded has lasted at least the
+threshold; one that lasted a tick longer is recorded for certain. A threshold of 0 records every call.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ CLOCK_OFFSET = 64
 SLOW_THRESHOLD_OFFSET = 72
 RING_TAIL_OFFSET = 80
 WATERMARK_OFFSET = 88
+SLOW_CUTOFF_OFFSET = 96
 HEADER_BYTES = 128
 
 # One memory of the guest: present pages (guest writes), most pages allowed (host writes).
@@ -75,6 +79,8 @@ RECORD_STRUCT = struct.Struct("<IIQQQQQ")
 """kind, depth, frame, end stamp, two payloads, reserved."""
 WATERMARK_ALL = 0x7FFF_FFFF
 """Above every frame: each call is looked at when it returns."""
+CUTOFF_ALL = 0x7FFF_FFFF_FFFF_FFFF
+"""Above every stamp: each call that is looked at is slow."""
 KIND_SLOW_CALL = 1
 """Payload 0: the result of a host call as u64 (WASI errno), else 0."""
 KIND_GROW = 2
@@ -175,6 +181,7 @@ class Layout:
         put(FUNCTION_COUNT_OFFSET, self.function_count)
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
         put(SLOW_THRESHOLD_OFFSET, threshold_cell(slow_threshold_us))
+        put(SLOW_CUTOFF_OFFSET, 0 if slow_threshold_us else CUTOFF_ALL)
         put(STACK_BASE_OFFSET, self.stack_offset)
         put(STACK_POINTER_OFFSET, self.stack_offset)
         put(WATERMARK_OFFSET, 0 if slow_threshold_us else WATERMARK_ALL)

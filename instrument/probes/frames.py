@@ -25,14 +25,13 @@ def add_slow_with(plan: Plan, push: int) -> int:
     """Appends `slow_with(saved i32, payload i64)`: the record of a call that was slow, or a lower watermark."""
     memory, layout = plan.memory, plan.layout
     saved, payload, frame, cell = range(4)
-    read_frame = emit.local_get(saved) + memory.i64_load() + emit.local_tee(frame)
     # A frame that is not old: it was pushed below the watermark since the last tick. Nothing above it is old either.
     young = (
-        memory.i64_cell(cells.CLOCK_OFFSET)
-        + read_frame
-        + emit.op(Op.I64_SUB)
-        + memory.i64_cell(cells.SLOW_THRESHOLD_OFFSET)
-        + emit.op(Op.I64_LT_S, Op.IF, emit.EMPTY_BLOCK)
+        emit.local_get(saved)
+        + memory.i64_load()
+        + emit.local_tee(frame)
+        + memory.i64_cell(cells.SLOW_CUTOFF_OFFSET)
+        + emit.op(Op.I64_GE_U, Op.IF, emit.EMPTY_BLOCK)
     )
     lower = (
         emit.i32_const(0)
