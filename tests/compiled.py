@@ -1,7 +1,7 @@
 """Programs compiled here, from tests/c, with the Zig package's compilers; kept in .cache, which git ignores.
 
-A file's key is the hash of its source, the shared header, the compiler's version and the options, so a change of
-any makes a new file. Two processes may compile the same at once: each writes its own file and renames it.
+A file's key is the hash of its source, the shared header, the compiler's version and the options, so a change
+of any makes a new file. Two processes may compile the same at once: each writes its own file and renames it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def compile_c(name: str, *, optimise: str = "-O2", keep: Keep = Keep.NAMES) -> P
 
 
 def compile_cpp(name: str, *, optimise: str = "-O2", keep: Keep = Keep.NAMES) -> Path:
-    """The module of `tests/c/<name>.cpp`, for WASI with libc++, which itself compiles for 20 s the first time."""
+    """The module of `tests/c/<name>.cpp`, for WASI with libc++, whose own compilation takes 20 s at first.
+
+    The linker demangles what it writes to the name section.
+    """
     return _compiled(f"{name}.cpp", ("c++", "-target", "wasm32-wasi", optimise, "-fno-exceptions"), keep)
 
 
