@@ -50,7 +50,7 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     """
     plan, walk = _prepare(wasm, options)
     module = plan.module
-    code = [piece for ordinal in range(len(module.bodies)) for piece in walk.rewrite(ordinal)]
+    code = [b"".join(walk.rewrite(ordinal)) for ordinal in range(len(module.bodies))]
     code += [each.encode() for each in plan.new_functions]
     code.insert(0, encode_u32(len(module.bodies) + len(plan.new_functions)))
     plan.layout = replace(plan.layout, grow_site_count=len(plan.grow_sites))

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wasmtrace.instrument.instructions import skip_instruction
 from wasmtrace.instrument.leb128 import encode_signed, encode_u32
 from wasmtrace.instrument.opcodes import BY_MNEMONIC, Op
 from wasmtrace.instrument.plan import Plan
@@ -58,6 +57,7 @@ class Body:
     """Parameters and locals: the index of the first local that a probe may add."""
     can_be_slow: bool = False
     catches: bool = False
+    framed: bool = False
     bare: bool = False
     """No room for a frame within the engine's limits."""
     stops: list[Stop] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Walk:
         self._host_count = len(plan.module.host_functions)
         self._scanner = Scanner(wanted, self._host_count)
         self._first_scanner = Scanner(wanted | set(CAN_BE_SLOW), self._host_count) if exits else self._scanner
-        self._landing_scanner = Scanner(wanted | set(LANDINGS), self._host_count)
+        self._wanted = wanted
         self._wanted_codes = frozenset(stop_code(BY_MNEMONIC[each]) for each in wanted)
 
     def rewrite(self, ordinal: int, segments: list[Segment] | None = None) -> list[bytes]:
@@ -154,16 +154,16 @@ class Walk:
         position, end = body.code_start, body.end
         scanner, wanted, stops = self._first_scanner, self._wanted_codes, body.stops
         while (stop := scanner.next(data, position, end)) is not None:
-            position, code = stop
+            place, position, code = stop
             if code in _SLOW_CODES:
                 body.can_be_slow = True
                 scanner = self._scanner
             body.catches = body.catches or code == Op.TRY_TABLE
-            if code in wanted or (code == Op.CALL and self._is_host_call(data, position, end)):
+            if code in wanted or (code == Op.CALL and self._is_host_call(data, place, end)):
                 stops.append(stop)
-            position = position + 1 if code == Op.RETURN else skip_instruction(data, position, end)
         if body.catches:
-            body.stops = self._landing_scanner.all(data, body.code_start, end)
+            scanner = Scanner(self._wanted | set(LANDINGS), self._host_count)
+            body.stops = scanner.all(data, body.code_start, end)
 
     def _is_host_call(self, data: bytes, position: int, end: int) -> bool:
         return read_index(data, position + 1, end)[0] < self._host_count
@@ -197,13 +197,11 @@ class Walk:
         return pieces
 
     def _edits(self, body: Body, frame: Frame) -> Iterator[Edit]:
-        data = self._plan.module.data
-        for place, code in body.stops:
+        for place, after, code in body.stops:
             if code == Op.RETURN:
                 if frame.leave:
                     yield place, place, frame.leave
                 continue
-            after = skip_instruction(data, place, body.end)
             if code in _LANDING_CODES:
                 if frame.land and after < body.end:
                     yield after, after, frame.land

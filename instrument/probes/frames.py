@@ -85,18 +85,25 @@ def add_slow(plan: Plan, slow_with: int) -> int:
     return plan.add_function(FuncType((I32,), ()), code)
 
 
-def enter(plan: Plan, funcidx: int, saved: int) -> bytes:
-    """Pushes the frame of `funcidx`; its address is in local `saved` from here on."""
+def enter_around(plan: Plan, saved: int) -> tuple[bytes, bytes]:
+    """The code that pushes a frame, before and after the constant that is its funcidx.
+
+    From there on the frame's address is in local `saved`.
+    """
     memory = plan.memory
-    return (
+    before = (
         memory.i32_cell(cells.STACK_POINTER_OFFSET)
         + emit.local_tee(saved)
         + memory.i64_cell(cells.CLOCK_OFFSET)
-        + emit.i64_const(funcidx)
-        + emit.op(Op.I64_OR)
-        + memory.i64_store()
-        + set_stack_pointer(plan, saved, above=True)
     )
+    after = emit.op(Op.I64_OR) + memory.i64_store() + set_stack_pointer(plan, saved, above=True)
+    return before, after
+
+
+def enter(plan: Plan, funcidx: int, saved: int) -> bytes:
+    """Pushes the frame of `funcidx`."""
+    before, after = enter_around(plan, saved)
+    return before + emit.i64_const(funcidx) + after
 
 
 def set_stack_pointer(plan: Plan, saved: int, *, above: bool) -> bytes:
@@ -123,7 +130,7 @@ class FramesProbe:
     def __init__(self, plan: Plan, slow: int) -> None:
         self._plan = plan
         self._slow = slow
-        self._leaves: dict[int, bytes] = {}
+        self._code_of_local: dict[int, tuple[bytes, bytes, bytes]] = {}
 
     def _framed(self, body: Body) -> bool:
         return body.can_be_slow and not body.bare and self._plan.framed(body.funcidx)
@@ -132,31 +139,36 @@ class FramesProbe:
         """It has no frame, but catches exceptions, which may have passed functions that have."""
         return body.catches and body.can_be_slow and not body.bare
 
+    def _code(self, saved: int) -> tuple[bytes, bytes, bytes]:
+        """What all frames that are kept in local `saved` share: before and after the funcidx, and on the way out."""
+        found = self._code_of_local.get(saved)
+        if found is None:
+            plan = self._plan
+            before, after = enter_around(plan, saved)
+            record = emit.local_get(saved) + emit.call(self._slow)
+            leave = set_stack_pointer(plan, saved, above=False) + if_below_watermark(plan, saved, record)
+            found = self._code_of_local[saved] = (before, after, leave)
+        return found
+
     def locals(self, body: Body) -> int:
-        return 1 if self._framed(body) or self._guarded(body) else 0
+        body.framed = self._framed(body)
+        return 1 if body.framed or self._guarded(body) else 0
 
     def enter(self, body: Body, first_local: int) -> bytes:
-        if self._framed(body):
+        if body.framed:
             self._plan.framed_count += 1
-            return enter(self._plan, body.funcidx, first_local)
+            before, after, _ = self._code(first_local)
+            return before + emit.i64_const(body.funcidx) + after
         if self._guarded(body):
             return self._plan.memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_set(first_local)
         return b""
 
     def leave(self, body: Body, first_local: int) -> bytes:
-        if not self._framed(body):
-            return b""
-        if first_local not in self._leaves:
-            record = emit.local_get(first_local) + emit.call(self._slow)
-            self._leaves[first_local] = set_stack_pointer(
-                self._plan, first_local, above=False
-            ) + if_below_watermark(self._plan, first_local, record)
-        return self._leaves[first_local]
+        return self._code(first_local)[2] if body.framed else b""
 
     def land(self, body: Body, first_local: int) -> bytes:
-        framed = self._framed(body)
-        if framed or self._guarded(body):
-            return set_stack_pointer(self._plan, first_local, above=framed)
+        if body.catches and (body.framed or self._guarded(body)):
+            return set_stack_pointer(self._plan, first_local, above=body.framed)
         return b""
 
     def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
