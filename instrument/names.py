@@ -48,6 +48,11 @@ class ModuleNames:
             found = self._known[funcidx] = FunctionName(funcidx, demangle(raw), raw)
         return found
 
+    @property
+    def own_count(self) -> int:
+        """How many functions the name section names."""
+        return len(self._own)
+
     @cached_property
     def _own(self) -> dict[int, str]:
         section = self._module.custom("name")
