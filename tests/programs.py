@@ -157,7 +157,8 @@ def _drawing(shape_count: int) -> bytes:
         shapes.append(
             f'<circle cx="{x}" cy="{y}" r="{radius}" fill="url(#g{n % 3})" opacity="0.{3 + n % 6}"/>'
             f'<path d="M{x} {y} C {y} {x} {x + 80} {y - 60} {600 - x} {400 - y}"'
-            f' stroke="#{n * 4099 % 4096:03x}" stroke-width="{1 + n % 5}" fill="none" stroke-dasharray="{3 + n % 7} 4"/>'
+            f' stroke="#{n * 4099 % 4096:03x}" stroke-width="{1 + n % 5}" fill="none"'
+            f' stroke-dasharray="{3 + n % 7} 4"/>'
         )
     gradients = "".join(
         f'<linearGradient id="g{n}" x2="{n / 2}" y2="1"><stop offset="0" stop-color="#{c}"/>'
