@@ -1,0 +1,164 @@
+"""The thread that empties the rings while the guests run, and what becomes of the records.
+
+A sink that raises is dropped and counted: it never reaches the guest. Events of one instance come in the
+order in which they were read, from one thread at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from wasmtrace.layout import RECORD_BYTES
+from wasmtrace.records import Dropped, Event, EventSink, MemoryGrew, SlowCall
+from wasmtrace.runtime.drain import Batch, RawRecord, RawSlowCall, decode_records, pending_spans
+from wasmtrace.runtime.telemetry import TelemetryMemory
+from wasmtrace.sites import FunctionNames, SiteTable
+
+DRAIN_SECONDS = 0.02
+
+
+class Ring:
+    """One instance's ring: takes the records out, keeps the slowest call of each function, tells the sinks.
+
+    `names` is asked for only if there are sinks: reading the names of a large module takes a while.
+    """
+
+    def __init__(
+        self,
+        memory: TelemetryMemory,
+        sites: SiteTable,
+        names: Callable[[], FunctionNames],
+        sinks: Sequence[EventSink],
+    ) -> None:
+        self._memory = memory
+        self._sites = sites
+        self._names = names
+        self._sinks = list(sinks)
+        # Re-entrant: a sink may call an instance, whose own events then come in between.
+        self._lock = threading.RLock()
+        self._tail = memory.ring_tail
+        self._dropped = 0
+        self.slowest_us: dict[int, int] = {}
+        """By function index."""
+        self.records_read = 0
+        self.malformed = 0
+        self.sink_errors: list[str] = []
+        """One line for each sink that raised and was dropped."""
+
+    def drain(self, now_us: int) -> None:
+        """Takes out what the guest has written up to now. Any thread; never raises for what the guest
+        wrote."""
+        with self._lock:
+            if self._memory.closed:
+                return
+            head = self._memory.ring_head
+            if head != self._tail:
+                batch = self._read(head)
+                self._memory.ring_tail = self._tail = head
+                self._take(batch)
+            self._note_dropped(now_us)
+
+    def _read(self, head: int) -> Batch:
+        capacity = self._sites.layout.ring_capacity
+        spans = pending_spans(self._tail, head, capacity)
+        if not spans:
+            return Batch(malformed=1)
+        ring = self._sites.layout.ring_offset
+        data = b"".join(self._memory.read_exact(ring + offset, length) for offset, length in spans)
+        self.records_read += len(data) // RECORD_BYTES
+        return decode_records(
+            data, function_count=self._sites.function_count, memory_count=len(self._sites.memories)
+        )
+
+    def _take(self, batch: Batch) -> None:
+        self.malformed += batch.malformed
+        slowest = self.slowest_us
+        for record in batch.records:
+            if isinstance(record, RawSlowCall):
+                duration = record.end_us - record.start_us
+                if duration > slowest.get(record.funcidx, -1):
+                    slowest[record.funcidx] = duration
+            if self._sinks:
+                self.emit(self._event(record))
+
+    def _event(self, record: RawRecord) -> Event:
+        name = self._names()[record.funcidx]
+        if not isinstance(record, RawSlowCall):
+            return MemoryGrew(name, record.memidx, record.delta_pages, record.failed, record.at_us)
+        hosts = self._sites.host_functions
+        host = record.funcidx < len(hosts)
+        errno = record.result if host and hosts[record.funcidx].errno_ordinal is not None else 0
+        return SlowCall(name, host, record.start_us, record.end_us, record.depth, errno)
+
+    def _note_dropped(self, now_us: int) -> None:
+        lost = self._memory.dropped - self._dropped
+        if lost > 0:
+            self._dropped += lost
+            self.emit(Dropped(lost, now_us))
+
+    def emit(self, event: Event) -> None:
+        """Gives one event to each sink."""
+        with self._lock:
+            for sink in tuple(self._sinks):
+                try:
+                    sink(event)
+                except Exception as error:
+                    self._sinks.remove(sink)
+                    self.sink_errors.append(f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Closes the telemetry memory, not in the middle of a drain."""
+        with self._lock:
+            self._memory.close()
+
+    @property
+    def has_sinks(self) -> bool:
+        return bool(self._sinks)
+
+
+class Reader:
+    """Drains attached rings every 20 ms from one daemon thread; naps while there are none."""
+
+    def __init__(self, interval_seconds: float = DRAIN_SECONDS) -> None:
+        self._interval = interval_seconds
+        self._lock = threading.Lock()
+        self._rings: dict[int, tuple[Ring, Callable[[], int]]] = {}
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.cpu_seconds = 0.0
+
+    def attach(self, ring: Ring, now_us: Callable[[], int]) -> None:
+        with self._lock:
+            self._rings[id(ring)] = (ring, now_us)
+            if self._thread is None and not self._ended.is_set():
+                self._thread = threading.Thread(target=self._run, name="wasmtrace-reader", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def detach(self, ring: Ring) -> None:
+        """The ring may still be in the middle of a drain; drain it once more after this for the rest."""
+        with self._lock:
+            self._rings.pop(id(ring), None)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._ended.set()
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            with self._lock:
+                rings = list(self._rings.values())
+                if not rings:
+                    self._wake.clear()
+            for ring, now_us in rings:
+                ring.drain(now_us())
+            self.cpu_seconds = time.thread_time()
+            if not rings:
+                self._wake.wait()

@@ -1,0 +1,354 @@
+"""One instance under observation: its calls accounted for, its telemetry read, its state told as a snapshot.
+
+Two locks. `_calls` is held while the guest runs, since a store belongs to one thread at a time; a host
+function may call back in. `_state` is held for moments only and guards the accounts, so that a snapshot never
+waits for the guest. Each `CallStarted` has exactly one `CallEnded`: who takes the call from `_open` tells of
+its end, which is the guest's thread, or whoever abandons the guest.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wasmtrace.layout import PAGE_BYTES
+from wasmtrace.records import (
+    CallEnded,
+    CallStarted,
+    EventSink,
+    ModuleInfo,
+    OpenCall,
+    Outcome,
+    RuntimeCost,
+    Snapshot,
+    StackEntry,
+    Trap,
+)
+from wasmtrace.runtime import snapshot as stats
+from wasmtrace.runtime.account import Account
+from wasmtrace.runtime.clock import Clock, Face
+from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall, RawTrap
+from wasmtrace.runtime.reader import Reader, Ring
+from wasmtrace.runtime.telemetry import TelemetryMemory
+from wasmtrace.sites import FunctionNames, SiteTable
+
+
+class Offsets(Protocol):
+    """Maps an offset in a rewritten function's body to the module as it came."""
+
+    def __call__(self, funcidx: int, body_offset: int) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is observed: the module, what its cells mean, and how its functions are called. Shared by its
+    instances."""
+
+    info: ModuleInfo
+    sites: SiteTable
+    names: Callable[[], FunctionNames]
+    """Asked for only when a name is needed: a large module has many."""
+    original_offset: Offsets
+    has_start: bool
+    """Whether a start function runs when the module is instantiated."""
+    instrument_seconds: float
+    instrument_cached: bool
+    compile_seconds: float
+    loaded_ns: int
+    """When loading began, by the clock's time."""
+
+
+@dataclass(slots=True)
+class _State:
+    """How the instance stands; guarded by the session's `_state` lock."""
+
+    outcome: Outcome = Outcome.RUNNING
+    exit_code: int | None = None
+    raw_trap: RawTrap | None = None
+    trap: Trap | None = None
+    message: str | None = None
+    last_frames: list[int] = field(default_factory=list)
+    """The frames that were open when the last call ended, and when that was."""
+    last_frames_us: int = 0
+    fuel: int | None = None
+    abandoned: bool = False
+    running: int = 0
+    """Calls in progress, one inside the other."""
+
+
+class Session:
+    """Runs and observes one instance."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        guest: GuestInstance,
+        limits: Limits,
+        *,
+        clock: Clock,
+        reader: Reader,
+        sinks: Sequence[EventSink],
+        slow_threshold_us: int,
+    ) -> None:
+        self.subject = subject
+        self.guest = guest
+        self._limits = limits
+        self._clock = clock
+        self._reader = reader
+        self._sinks = sinks
+        self._slow_threshold_us = slow_threshold_us
+        self._calls = threading.RLock()
+        self._state = threading.RLock()
+        self._now = _State()
+        self._open: list[tuple[str, int, int | None]] = []
+        self._account = Account(clock.now_ns)
+        self._origin_ns = clock.now_ns()
+        self._started_unix_ns = time.time_ns()
+        self._memory: TelemetryMemory | None = None
+        self._face: Face | None = None
+        self._ring: Ring | None = None
+        self._instantiate_seconds = 0.0
+        self._startup_seconds = 0.0
+        self._ticks_before = clock.ticks
+        self._cpu_before = clock.cpu_seconds + reader.cpu_seconds
+
+    def now_us(self) -> int:
+        """Microseconds since the instance's clock began."""
+        return (self._clock.now_ns() - self._origin_ns) // 1000
+
+    # Running
+
+    def instantiate(self, linker: Any) -> CallEnd:
+        """Makes the instance; its start function runs here. Opens the telemetry memory if it returned."""
+        began_ns = self._clock.now_ns()
+        self._enter()
+        if self.subject.has_start:
+            self._account.begin()
+        try:
+            end = self.guest.instantiate(linker)
+        finally:
+            if self.subject.has_start:
+                self._account.end()
+        instantiated_ns = self._clock.now_ns()
+        self._instantiate_seconds = (instantiated_ns - began_ns) / 1e9
+        self._startup_seconds = (instantiated_ns - self.subject.loaded_ns) / 1e9
+        if end.outcome is Outcome.RETURNED:
+            self._open_telemetry()
+        self._leave(end, [])
+        return end
+
+    def _open_telemetry(self) -> None:
+        memory = self.guest.telemetry()
+        memory.set_slow_threshold(self._slow_threshold_us)
+        limit = self._limits.memory_bytes
+        if limit is not None:
+            for index, each in enumerate(self.subject.sites.memories):
+                memory.set_memory_limit(index, limit // each.page_bytes)
+        self._face = Face(memory, self._origin_ns)
+        self._ring = Ring(memory, self.subject.sites, self.subject.names, self._sinks)
+        self._memory = memory
+
+    def call(self, prepared: PreparedCall) -> CallEnd:
+        """Calls an export. Every way in which that ends is in the result."""
+        with self._calls:
+            memory, ring = self._memory, self._ring
+            assert memory is not None
+            assert ring is not None
+            fuel_before, stack_pointer = self.guest.fuel_used, memory.stack_pointer
+            outermost = self._enter()
+            started_us = self.now_us()
+            self._open.append((prepared.name, started_us, fuel_before))
+            ring.emit(CallStarted(prepared.name, started_us))
+            if outermost:
+                self._attach()
+            frames: list[int] = []
+            try:
+                end = self.guest.call(prepared)
+            finally:
+                if outermost:
+                    self._detach()
+            if end.outcome is not Outcome.RETURNED:
+                frames = memory.frames()
+                memory.stack_pointer = stack_pointer
+            self._leave(end, frames)
+            self._tell_end(end.outcome, frames)
+            return end
+
+    def _attach(self) -> None:
+        assert self._face is not None
+        assert self._ring is not None
+        self._reader.attach(self._ring, self.now_us)
+        self._clock.attach(self._face)
+        self._account.begin()
+
+    def _detach(self) -> None:
+        assert self._face is not None
+        assert self._ring is not None
+        self._account.end()
+        self._clock.detach(self._face)
+        self._reader.detach(self._ring)
+        self._ring.drain(self.now_us())
+
+    def _enter(self) -> bool:
+        """Whether this is a call from outside, not from a host function of this instance."""
+        with self._state:
+            now = self._now
+            now.running += 1
+            if not now.abandoned:
+                now.outcome, now.exit_code, now.message = Outcome.RUNNING, None, None
+                now.raw_trap = now.trap = None
+                now.last_frames = []
+            return now.running == 1
+
+    def _leave(self, end: CallEnd, frames: list[int]) -> None:
+        with self._state:
+            now = self._now
+            now.running -= 1
+            now.fuel = self.guest.fuel_used
+            if now.running or now.abandoned:
+                return
+            now.outcome, now.exit_code, now.raw_trap = end.outcome, end.exit_code, end.trap
+            now.message = self._explain(end)
+            now.last_frames, now.last_frames_us = frames, self.now_us()
+
+    def _tell_end(self, outcome: Outcome, frames: list[int]) -> None:
+        ring = self._ring
+        with self._state:
+            if ring is None or not self._open:
+                return
+            export, start_us, fuel_before = self._open.pop()
+            fuel = None if fuel_before is None or self._now.fuel is None else self._now.fuel - fuel_before
+        if ring.has_sinks:
+            now_us = self.now_us()
+            ring.emit(CallEnded(export, start_us, now_us, outcome, fuel, self._open_calls(frames, now_us)))
+
+    def _explain(self, end: CallEnd) -> str | None:
+        if end.error is not None:
+            return str(end.error) or type(end.error).__name__
+        if end.outcome is Outcome.INTERRUPTED:
+            return "stopped by the host"
+        if end.trap is not None and end.trap.code == "out_of_fuel":
+            return f"the fuel limit of {self._limits.fuel} is used up"
+        if end.trap is not None and end.trap.code == "stack_overflow":
+            return f"the stack limit of {self.guest.max_stack_bytes} bytes is reached"
+        return None
+
+    def abandon(self, outcome: Outcome, message: str) -> Snapshot:
+        """The last snapshot of a guest that nobody will wait for; it may go on running."""
+        memory, ring = self._memory, self._ring
+        frames = memory.frames() if memory is not None else []
+        with self._state:
+            if self._now.running and not self._now.abandoned:
+                now = self._now
+                now.abandoned, now.outcome, now.message = True, outcome, message
+                now.last_frames, now.last_frames_us = frames, self.now_us()
+        if ring is not None:
+            ring.drain(self.now_us())
+        while self._open:
+            self._tell_end(outcome, frames)
+        return self.snapshot()
+
+    def close(self) -> None:
+        """Ends the instance; what was counted stays readable."""
+        with self._calls:
+            if self._ring is not None:
+                self._ring.close()
+            self.guest.close()
+
+    # Telling
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._now.outcome
+
+    def trap(self) -> Trap | None:
+        """The trap that ended the last call, with names and with offsets in the module as it came."""
+        with self._state:
+            raw = self._now.raw_trap
+            if raw is not None and self._now.trap is None:
+                self._now.trap = self._resolve(raw)
+            return self._now.trap
+
+    def _resolve(self, raw: RawTrap) -> Trap:
+        names, count = self.subject.names(), self.subject.sites.function_count
+        stack = tuple(
+            StackEntry(names[funcidx], self.subject.original_offset(funcidx, offset))
+            for funcidx, offset in raw.frames
+            if funcidx < count
+        )
+        return Trap(raw.code, raw.message, stack)
+
+    def _open_calls(self, frames: Sequence[int], now_us: int) -> tuple[OpenCall, ...]:
+        if not frames:
+            return ()
+        return stats.open_calls(self.subject.sites, self.subject.names(), frames, now_us)
+
+    def snapshot(self, top: int | None = None) -> Snapshot:
+        """The state now. Any thread, while the guest runs too; `top` keeps the functions that were called
+        most."""
+        sites, names = self.subject.sites, self.subject.names()
+        counters = self._counters()
+        wall_seconds, cpu_seconds = self._account.read()
+        trap = self.trap()
+        with self._state:
+            state = self._now
+            now_us = self.now_us()
+            live = state.running and not state.abandoned and self._memory is not None
+            frames, frames_us = state.last_frames, state.last_frames_us
+            if live and self._memory is not None:
+                frames, frames_us = self._memory.frames(), now_us
+            return Snapshot(
+                module=self.subject.info,
+                outcome=state.outcome,
+                exit_code=state.exit_code,
+                trap=trap,
+                message=state.message,
+                started_unix_ns=self._started_unix_ns,
+                now_us=now_us,
+                wall_seconds=wall_seconds,
+                cpu_seconds=cpu_seconds,
+                fuel=None if state.running else state.fuel,
+                fuel_limit=self._limits.fuel,
+                memories=stats.memory_stats(sites, counters),
+                functions=stats.function_stats(sites, names, counters, top),
+                host_calls=stats.host_call_stats(sites, counters),
+                open_calls=stats.open_calls(sites, names, frames, frames_us),
+                dropped=0 if self._memory is None else self._memory.dropped,
+                slow_threshold_seconds=self._slow_threshold_us / 1e6,
+                uninstrumented=stats.uninstrumented(sites, names),
+                cost=self._cost(),
+            )
+
+    def _counters(self) -> stats.Counters:
+        memory, ring, face = self._memory, self._ring, self._face
+        if memory is None or ring is None or face is None:
+            return stats.no_counters(self.subject.sites)
+        ordinals = range(self.subject.sites.layout.errno_import_count)
+        return stats.Counters(
+            memory.calls(),
+            memory.slow_calls(),
+            memory.slow_us(),
+            memory.grows(),
+            {ordinal: memory.errnos(ordinal) for ordinal in ordinals},
+            memory.memory_pages(),
+            dict(ring.slowest_us),
+            dict(face.self_ns),
+        )
+
+    def _cost(self) -> RuntimeCost:
+        subject, ring = self.subject, self._ring
+        return RuntimeCost(
+            instrument_seconds=subject.instrument_seconds,
+            instrument_cached=subject.instrument_cached,
+            compile_seconds=subject.compile_seconds,
+            instantiate_seconds=self._instantiate_seconds,
+            startup_seconds=self._startup_seconds,
+            reader_cpu_seconds=self._clock.cpu_seconds + self._reader.cpu_seconds - self._cpu_before,
+            telemetry_bytes=subject.sites.layout.pages * PAGE_BYTES,
+            clock_ticks=self._clock.ticks - self._ticks_before,
+            clock_late_max_seconds=self._clock.late_max_ns / 1e9,
+            records_read=0 if ring is None else ring.records_read,
+        )

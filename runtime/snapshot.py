@@ -1,0 +1,149 @@
+"""From counters to the records that exporters see. Pure: numbers and the site table in, statistics out."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wasmtrace import layout as cells
+from wasmtrace.layout import CELL_BYTES, ERRNO_COUNT
+from wasmtrace.records import FunctionStats, HostCallStats, MemoryStats, OpenCall, Uninstrumented
+from wasmtrace.runtime.wasi_errno import ERRNO_NAMES
+from wasmtrace.sites import FunctionNames, SiteTable
+
+NO_LIMIT = 0x7FFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One reading of an instance's counters, and what the host itself has kept."""
+
+    calls: array[int]
+    slow_calls: array[int]
+    slow_us: array[int]
+    grows: Sequence[tuple[int, int]]
+    errnos: Mapping[int, array[int]]
+    """By ordinal of the import that returns them."""
+    memory_pages: Sequence[tuple[int, int]]
+    slowest_us: Mapping[int, int]
+    self_ns: Mapping[int, int]
+
+
+def no_counters(sites: SiteTable) -> Counters:
+    """What is known before the instance is there."""
+    zeros = array("Q", bytes(CELL_BYTES * sites.function_count))
+    none = array("Q", bytes(CELL_BYTES * ERRNO_COUNT))
+    return Counters(
+        zeros,
+        zeros,
+        zeros,
+        [(0, 0)] * len(sites.grow_sites),
+        dict.fromkeys(range(sites.layout.errno_import_count), none),
+        [(memory.min_pages, NO_LIMIT) for memory in sites.memories],
+        {},
+        {},
+    )
+
+
+def function_stats(
+    sites: SiteTable, names: FunctionNames, counters: Counters, top: int | None
+) -> tuple[FunctionStats, ...]:
+    """The functions of the guest that were called, by index; with `top`, only those called most."""
+    grown = _growth_by_function(sites, counters.grows)
+    calls, slow_calls, slow_us = counters.calls, counters.slow_calls, counters.slow_us
+    slowest, self_ns = counters.slowest_us, counters.self_ns
+    stats = []
+    for index in _called(calls, len(sites.host_functions), top):
+        name = names[index]
+        grown_pages, failed_grows = grown.get(index, (0, 0))
+        stats.append(
+            FunctionStats(
+                index,
+                name.name,
+                name.raw_name,
+                calls[index],
+                slow_calls[index],
+                slow_us[index] / 1e6,
+                slowest.get(index, 0) / 1e6,
+                self_ns.get(index, 0) / 1e9,
+                grown_pages,
+                failed_grows,
+            )
+        )
+    return tuple(stats)
+
+
+def _called(calls: array[int], first: int, top: int | None) -> list[int]:
+    called = [index for index in range(first, len(calls)) if calls[index]]
+    if top is None or len(called) <= top:
+        return called
+    return sorted(heapq.nlargest(top, called, key=calls.__getitem__))
+
+
+def _growth_by_function(sites: SiteTable, grows: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    grown: dict[int, tuple[int, int]] = {}
+    for site, (pages, failed) in zip(sites.grow_sites, grows, strict=True):
+        if pages or failed:
+            before = grown.get(site.funcidx, (0, 0))
+            grown[site.funcidx] = (before[0] + pages, before[1] + failed)
+    return grown
+
+
+def host_call_stats(sites: SiteTable, counters: Counters) -> tuple[HostCallStats, ...]:
+    """The imports that were called, by index."""
+    stats = []
+    for index, host in enumerate(sites.host_functions):
+        if not counters.calls[index]:
+            continue
+        errors: dict[str, int] = {}
+        if host.errno_ordinal is not None:
+            returned = counters.errnos[host.errno_ordinal]
+            errors = {ERRNO_NAMES[errno]: count for errno, count in enumerate(returned) if count and errno}
+        stats.append(
+            HostCallStats(
+                index,
+                host.module,
+                host.name,
+                counters.calls[index],
+                counters.slow_calls[index],
+                counters.slow_us[index] / 1e6,
+                counters.slowest_us.get(index, 0) / 1e6,
+                counters.self_ns.get(index, 0) / 1e9,
+                errors,
+            )
+        )
+    return tuple(stats)
+
+
+def memory_stats(sites: SiteTable, counters: Counters) -> tuple[MemoryStats, ...]:
+    """Every memory of the guest. Memories never shrink, so the present size is the peak."""
+    return tuple(
+        MemoryStats(index, pages, pages, memory.page_bytes, None if limit == NO_LIMIT else limit)
+        for index, (memory, (pages, limit)) in enumerate(
+            zip(sites.memories, counters.memory_pages, strict=True)
+        )
+    )
+
+
+def open_calls(
+    sites: SiteTable, names: FunctionNames, frames: Sequence[int], now_us: int
+) -> tuple[OpenCall, ...]:
+    """The frames as calls, outermost first; a frame that names no function is left out."""
+    calls = []
+    hosts = len(sites.host_functions)
+    for frame in frames:
+        funcidx, start_us = cells.funcidx_of(frame), cells.time_us_of(frame)
+        if funcidx < sites.function_count:
+            open_us = max(0, now_us - start_us)
+            calls.append(OpenCall(names[funcidx], funcidx < hosts, start_us, open_us / 1e6))
+    return tuple(calls)
+
+
+def uninstrumented(sites: SiteTable, names: FunctionNames) -> tuple[Uninstrumented, ...]:
+    """What carries no probe, or not all of them, with names."""
+    return tuple(
+        Uninstrumented(each.funcidx, "" if each.funcidx is None else names[each.funcidx].name, each.reason)
+        for each in sites.skipped
+    )

@@ -1,0 +1,255 @@
+"""The telemetry memory of one live instance, read and written from any thread. All raw memory access is here.
+
+Three rules make a late read an error instead of a segmentation fault:
+
+- every access goes through bounds that were checked against the layout, under one lock;
+- the object keeps the owner of the memory (the store) alive until `close`;
+- `close` first copies everything but the ring and the shadow stack, so that later reads give the last values.
+
+The guest may write at the same time. A cell is read whole (8 aligned bytes), two cells need not belong
+together. What is read is not trusted: sizes and indices are clamped here or by who interprets them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from array import array
+
+from wasmtrace import layout as cells
+from wasmtrace.errors import GuestError
+from wasmtrace.layout import CELL_BYTES, Layout
+
+_U64 = (1 << 64) - 1
+OUTERMOST_FRAMES_KEPT = 128
+INNERMOST_FRAMES_KEPT = 896
+"""A stack deeper than both together is read without its middle: a runaway recursion has 100,000 equal
+frames."""
+
+
+class _Image:
+    """What a closed telemetry memory still knows: the areas before the ring, and the grow cells."""
+
+    def __init__(self, counters: bytes, grows: bytes, grow_offset: int) -> None:
+        self._areas = ((0, counters), (grow_offset, grows))
+
+    def read(self, offset: int, length: int) -> bytes:
+        for start, area in self._areas:
+            if start <= offset and offset + length <= start + len(area):
+                return area[offset - start : offset - start + length]
+        raise GuestError("telemetry memory: the instance is closed")
+
+
+class TelemetryMemory:
+    """Reads and writes one telemetry memory at `address`; `owner` is kept alive as long as it is open.
+
+    Raises `GuestError` if the header is not that of `layout`.
+    """
+
+    def __init__(self, address: int, length: int, layout: Layout, owner: object) -> None:
+        if length != layout.pages * cells.PAGE_BYTES:
+            raise GuestError(f"expected {layout.pages} pages of telemetry memory, got {length} bytes")
+        self.layout = layout
+        self._lock = threading.Lock()
+        self._owner: object = owner
+        self._address = address
+        self._length = length
+        self._image: _Image | None = None
+        self._clock = ctypes.c_uint64.from_address(address + cells.CLOCK_OFFSET)
+        self._watermark = ctypes.c_uint64.from_address(address + cells.WATERMARK_OFFSET)
+        self._stack_pointer = ctypes.c_uint64.from_address(address + cells.STACK_POINTER_OFFSET)
+        self._stack_base = layout.stack_offset
+        self._stack_top = layout.stack_offset + layout.stack_bytes
+        self._slow_us = 0
+        self._check_header()
+        self._slow_us = (self._signed(cells.SLOW_THRESHOLD_OFFSET) + cells.SITE_MASK) >> cells.SITE_BITS
+
+    def _signed(self, offset: int) -> int:
+        return int.from_bytes(self.read_exact(offset, CELL_BYTES), "little", signed=True)
+
+    def _check_header(self) -> None:
+        expected = {
+            "magic number": (cells.MAGIC_OFFSET, cells.MAGIC),
+            "layout version": (cells.VERSION_OFFSET, cells.VERSION),
+            "function count": (cells.FUNCTION_COUNT_OFFSET, self.layout.function_count),
+            "ring capacity": (cells.RING_CAPACITY_OFFSET, self.layout.ring_capacity),
+        }
+        for what, (offset, value) in expected.items():
+            found = self.read_cell(offset)
+            if found != value:
+                raise GuestError(f"telemetry memory: expected {what} {value:#x}, got {found:#x}")
+
+    @property
+    def slow_threshold_us(self) -> int:
+        return self._slow_us
+
+    @property
+    def closed(self) -> bool:
+        return self._image is not None
+
+    def close(self) -> None:
+        """Lets go of the memory; later reads give the values of this moment, later writes do nothing."""
+        with self._lock:
+            if self._image is None:
+                counters = ctypes.string_at(self._address, self.layout.ring_offset)
+                grow_bytes = self.layout.stack_offset - self.layout.grow_offset
+                grows = ctypes.string_at(self._address + self.layout.grow_offset, grow_bytes)
+                self._image = _Image(counters, grows, self.layout.grow_offset)
+                self._clock = self._watermark = ctypes.c_uint64()
+                self._stack_pointer = ctypes.c_uint64(self.layout.stack_offset)
+                self._owner = None
+
+    def read_exact(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, never fewer. Raises `GuestError` beyond the end, or for what close
+        dropped."""
+        with self._lock:
+            if offset < 0 or length < 0 or offset + length > self._length:
+                raise GuestError(f"telemetry memory: read of {length} bytes at {offset:#x} is out of bounds")
+            if self._image is None:
+                return ctypes.string_at(self._address + offset, length)
+            return self._image.read(offset, length)
+
+    def read_cell(self, offset: int) -> int:
+        return int.from_bytes(self.read_exact(offset, CELL_BYTES), "little")
+
+    def write_cell(self, offset: int, value: int) -> None:
+        """Stores `value` modulo 2**64; does nothing once closed."""
+        with self._lock:
+            if offset < 0 or offset % CELL_BYTES or offset + CELL_BYTES > self._length:
+                raise GuestError(f"telemetry memory: write at {offset:#x} is out of bounds")
+            if self._image is None:
+                ctypes.c_uint64.from_address(self._address + offset).value = value & _U64
+
+    def _cells(self, offset: int, count: int) -> array[int]:
+        values = array("Q", self.read_exact(offset, count * CELL_BYTES))
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
+
+    # Counters
+
+    def calls(self) -> array[int]:
+        """How often each function was called, by function index."""
+        return self._cells(self.layout.calls_offset, self.layout.function_count)
+
+    def slow_calls(self) -> array[int]:
+        return self._cells(self.layout.slow_calls_offset, self.layout.function_count)
+
+    def slow_us(self) -> array[int]:
+        return self._cells(self.layout.slow_us_offset, self.layout.function_count)
+
+    def grows(self) -> list[tuple[int, int]]:
+        """Pages grown and grows refused, by grow site."""
+        flat = self._cells(self.layout.grow_offset, self.layout.grow_site_count * 2)
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def errnos(self, ordinal: int) -> array[int]:
+        """How often each errno was returned by the `ordinal`-th import that returns one."""
+        if not 0 <= ordinal < self.layout.errno_import_count:
+            raise GuestError(f"telemetry memory: no errno cells with ordinal {ordinal}")
+        return self._cells(self.layout.errno_cells(ordinal), cells.ERRNO_COUNT)
+
+    def memory_pages(self) -> list[tuple[int, int]]:
+        """Present pages and most pages allowed, by memory."""
+        flat = self._cells(self.layout.memories_offset, self.layout.memory_count * 2)
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    @property
+    def dropped(self) -> int:
+        return self.read_cell(cells.RING_DROPPED_OFFSET)
+
+    # The ring
+
+    @property
+    def ring_head(self) -> int:
+        """How many records the guest has written since it began."""
+        return self.read_cell(cells.RING_HEAD_OFFSET)
+
+    @property
+    def ring_tail(self) -> int:
+        return self.read_cell(cells.RING_TAIL_OFFSET)
+
+    @ring_tail.setter
+    def ring_tail(self, count: int) -> None:
+        self.write_cell(cells.RING_TAIL_OFFSET, count)
+
+    # The shadow stack
+
+    @property
+    def stack_pointer(self) -> int:
+        """Where the next frame goes, clamped to the stack's area."""
+        with self._lock:
+            return self._clamped_stack_pointer()
+
+    @stack_pointer.setter
+    def stack_pointer(self, offset: int) -> None:
+        self.write_cell(cells.STACK_POINTER_OFFSET, offset)
+
+    def _clamped_stack_pointer(self) -> int:
+        base = self.layout.stack_offset
+        offset = min(max(self._stack_pointer.value, base), self._stack_top)
+        return offset - (offset - base) % CELL_BYTES
+
+    def frames(self) -> list[int]:
+        """The open frames, outermost first; of a very deep stack the middle is left out."""
+        with self._lock:
+            if self._image is not None:
+                return []
+            base, top = self.layout.stack_offset, self._clamped_stack_pointer()
+            depth = (top - base) // CELL_BYTES
+            if depth <= OUTERMOST_FRAMES_KEPT + INNERMOST_FRAMES_KEPT:
+                raw = ctypes.string_at(self._address + base, depth * CELL_BYTES)
+            else:
+                outer = ctypes.string_at(self._address + base, OUTERMOST_FRAMES_KEPT * CELL_BYTES)
+                inner_bytes = INNERMOST_FRAMES_KEPT * CELL_BYTES
+                raw = outer + ctypes.string_at(self._address + top - inner_bytes, inner_bytes)
+        values = array("Q", raw)
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values.tolist()
+
+    # What the host writes
+
+    def tick(self, time_us: int) -> int:
+        """Sets the clock and the watermark; returns the function index of the innermost open frame, or -1."""
+        with self._lock:
+            self._clock.value = time_us << cells.SITE_BITS
+            offset = self._clamped_stack_pointer()
+            if offset == self._stack_base:
+                self._set_watermark(offset)
+                return -1
+            innermost = self._frame_at(offset - CELL_BYTES)
+            self._set_watermark(self._first_young(offset, time_us - self._slow_us))
+            return innermost & cells.SITE_MASK
+
+    def _frame_at(self, offset: int) -> int:
+        return ctypes.c_uint64.from_address(self._address + offset).value
+
+    def _first_young(self, stack_pointer: int, slow_since_us: int) -> int:
+        """Where the first frame lies that began after `slow_since_us`; outer frames are older, so a binary
+        search."""
+        low, high = self._stack_base, stack_pointer
+        while low < high:
+            middle = low + (high - low) // (2 * CELL_BYTES) * CELL_BYTES
+            if self._frame_at(middle) >> cells.SITE_BITS <= slow_since_us:
+                low = middle + CELL_BYTES
+            else:
+                high = middle
+        return low
+
+    def _set_watermark(self, offset: int) -> None:
+        self._watermark.value = offset if self._slow_us else cells.WATERMARK_ALL
+
+    def set_slow_threshold(self, slow_threshold_us: int) -> None:
+        """From when on a call is slow; holds for calls that are open, too, from the next tick on."""
+        self._slow_us = slow_threshold_us
+        if slow_threshold_us == 0:
+            self.write_cell(cells.WATERMARK_OFFSET, cells.WATERMARK_ALL)
+        self.write_cell(cells.SLOW_THRESHOLD_OFFSET, cells.threshold_cell(slow_threshold_us))
+
+    def set_memory_limit(self, memidx: int, pages: int) -> None:
+        self.write_cell(self.layout.memory_cell(memidx) + cells.MEMORY_LIMIT_FIELD, pages)
+
+    def set_memory_pages(self, memidx: int, pages: int) -> None:
+        self.write_cell(self.layout.memory_cell(memidx) + cells.MEMORY_PAGES_FIELD, pages)
