@@ -13,7 +13,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from wasmtrace.errors import GuestError, UsageError
-from wasmtrace.runtime.load_errors import check_header, load_error
+from wasmtrace.runtime.load_errors import check_header, is_text, load_error
 from wasmtrace.runtime.values import FunctionType
 
 DEFAULT_STACK_BYTES = 512 * 1024
@@ -198,3 +198,13 @@ def from_text(text: bytes) -> bytes:
     except wasmtime.WasmtimeError as error:
         lines = [line.strip(" |^") for line in str(error).splitlines()]
         raise GuestError(f"not a valid text module: {' '.join(line for line in lines if line)}") from None
+
+
+def binary_of(data: bytes) -> bytes:
+    """The binary module of one in either form. Raises `GuestError` for text that is not a module."""
+    return from_text(data) if is_text(data) else data
+
+
+def validate(wasm: bytes) -> None:
+    """`Engine.validate` for whoever runs nothing."""
+    Engine(EngineSettings(cache=False)).validate(wasm)

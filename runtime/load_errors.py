@@ -10,6 +10,7 @@ from wasmtrace.errors import DecodeCode, DecodeError, GuestError, UnsupportedErr
 MODULE_MAGIC = b"\0asm"
 _MODULE_VERSION = b"\x01\0\0\0"
 _COMPONENT_LAYER = b"\x01\0"
+_TEXT_STARTS = (b"(", b";;")
 _OFFSET = re.compile(r"\s*\(at offset 0x([0-9a-f]+)\)")
 _FEATURE = re.compile(r"(support is not enabled|feature (is )?required|not supported|disabled)")
 _LEGACY_EXCEPTIONS = "legacy_exceptions"
@@ -17,6 +18,11 @@ _LEGACY_REMEDY = (
     "the module uses legacy exceptions, which the engine does not run;"
     " translate it first: wasm-opt --all-features --translate-to-exnref"
 )
+
+
+def is_text(data: bytes) -> bool:
+    """Whether it looks like a module in text form: it begins with a parenthesis or a comment."""
+    return data.lstrip()[:2].startswith(_TEXT_STARTS)
 
 
 def check_header(wasm: bytes) -> None:

@@ -19,7 +19,7 @@ from wasmtrace.cache import RewriteCache, Rewritten, cache_key
 from wasmtrace.errors import GuestError, UsageError
 from wasmtrace.layout import DEFAULT_RING_CAPACITY
 from wasmtrace.records import Level, ModuleInfo
-from wasmtrace.runtime.engine import CompiledModule, Engine, Extern, from_text
+from wasmtrace.runtime.engine import CompiledModule, Engine, Extern, binary_of
 from wasmtrace.runtime.engine_call import exported_function
 from wasmtrace.runtime.session import Subject
 from wasmtrace.runtime.start_section import has_start
@@ -28,8 +28,6 @@ from wasmtrace.sites import FunctionNames, SiteTable
 
 if TYPE_CHECKING:
     from wasmtrace.instrument import Options
-
-_TEXT_STARTS = (b"(", b";;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +96,7 @@ def read_source(source: bytes | str | Path, name: str | None) -> tuple[bytes, st
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise GuestError(f"cannot read {str(path)!r}: {reason}") from None
-    if data.lstrip()[:2].startswith(_TEXT_STARTS):
-        data = from_text(data)
-    return data, found if name is None else name
+    return binary_of(data), found if name is None else name
 
 
 def build(
