@@ -28,14 +28,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wasmtrace.runtime.engine import Engine, EngineSettings, from_text
-    from wasmtrace.runtime.load_errors import is_text
+    from wasmtrace.program import binary_of
+    from wasmtrace.runtime.engine import Engine, EngineSettings
 
-    wasm = read_module(arguments.module)
-    if is_text(wasm):
-        wasm = from_text(wasm)
-    description = describe(wasm, arguments)
+    wasm = binary_of(read_module(arguments.module))
     Engine(EngineSettings()).validate(wasm)
+    description = describe(wasm, arguments)
     if arguments.json:
         print(json.dumps(description, indent=1))
     else:

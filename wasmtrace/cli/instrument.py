@@ -27,7 +27,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     from wasmtrace.exporters.files import OutputFile
     from wasmtrace.instrument import instrument, module_names
-    from wasmtrace.runtime.engine import binary_of, validate
+    from wasmtrace.program import binary_of
+    from wasmtrace.runtime.engine import Engine, EngineSettings
 
     wasm = binary_of(read_module(arguments.module))
     sites_path = arguments.sites or f"{arguments.output}.sites.json"
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.discard()
         raise
     try:
-        validate(wasm)
+        Engine(EngineSettings()).validate(wasm)
         result = instrument(wasm, options_of(arguments))
         names = module_names(wasm)
         table = result.sites.as_json()

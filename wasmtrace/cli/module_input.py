@@ -23,10 +23,5 @@ def read_module(path: str) -> bytes:
 
 
 def module_name(path: str) -> str:
-    """What a module is called when nobody named it: its file's name without the ending."""
-    if path == STANDARD_INPUT:
-        return "stdin"
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    for ending in (".wasm", ".wat"):
-        name = name.removesuffix(ending)
-    return name or path
+    """What a module is called, by us and by itself: its file's name."""
+    return "stdin" if path == STANDARD_INPUT else path.rstrip("/").rsplit("/", 1)[-1]

@@ -1,0 +1,118 @@
+"""Where the telemetry of one run goes: opened before the guest starts, written when it has ended."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from wasmtrace.cli import complain
+from wasmtrace.errors import ExportError
+from wasmtrace.records import Snapshot
+
+if TYPE_CHECKING:
+    from wasmtrace.exporters.files import OutputFile
+    from wasmtrace.exporters.http import MetricsServer
+    from wasmtrace.run import Run
+
+
+class Outputs:
+    """Files, port and terminal of one run. Leaving `with` removes what was not written and frees the port.
+
+    Raises `ExportError` from the constructor if a file or the port cannot be had, `UsageError` for a bad address.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._summary: bool = arguments.summary
+        self._run: Run | None = None
+        self._report: OutputFile | None = None
+        self._metrics_file: OutputFile | None = None
+        self._server: MetricsServer | None = None
+        try:
+            self._open(arguments)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, arguments: argparse.Namespace) -> None:
+        if arguments.metrics is not None:
+            self._server = self._serve(arguments.metrics)
+        if arguments.report is not None or arguments.metrics_file is not None:
+            from wasmtrace.exporters.files import OutputFile
+
+            self._report = arguments.report and OutputFile(arguments.report)
+            self._metrics_file = arguments.metrics_file and OutputFile(arguments.metrics_file)
+
+    def _serve(self, address: str) -> MetricsServer:
+        from wasmtrace.exporters.http import MetricsServer, parse_address
+        from wasmtrace.exporters.prometheus import SnapshotCollector
+
+        server = MetricsServer(SnapshotCollector(self._live), *parse_address(address))
+        server.start()
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        print(f"wasmtrace: metrics at http://{host}:{server.port}/metrics", file=sys.stderr)
+        return server
+
+    def _live(self) -> tuple[Snapshot, ...]:
+        run = self._run
+        return () if run is None else (run.snapshot(),)
+
+    def watch(self, run: Run) -> None:
+        """The run whose counters `/metrics` shows from now on."""
+        self._run = run
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Writes everything. What cannot be written is said in one line and changes nothing else."""
+        for write in (self._write_report, self._write_metrics, self._show):
+            try:
+                write(snapshot)
+            except ExportError as error:
+                complain(str(error))
+
+    def _write_report(self, snapshot: Snapshot) -> None:
+        if self._report is not None:
+            from wasmtrace.exporters.report import encode
+
+            self._report.commit(encode(snapshot))
+
+    def _write_metrics(self, snapshot: Snapshot) -> None:
+        if self._metrics_file is not None:
+            from wasmtrace.exporters.prometheus import encode_snapshots
+
+            self._metrics_file.commit(encode_snapshots((snapshot,)))
+
+    def _show(self, snapshot: Snapshot) -> None:
+        if self._summary:
+            from wasmtrace.exporters.summary import render
+
+            render_function: Callable[..., str] = render
+        else:
+            from wasmtrace.exporters.summary import render_failure
+
+            render_function = render_failure
+        terminal = sys.stderr.isatty()
+        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        width = os.get_terminal_size(sys.stderr.fileno()).columns if terminal else None
+        try:
+            sys.stderr.write(render_function(snapshot, colour=colour, width=width or None))
+            sys.stderr.flush()
+        except OSError as error:
+            raise ExportError(f"cannot write the summary: {error.strerror}") from error
+
+    def close(self) -> None:
+        for each in (self._report, self._metrics_file):
+            if each is not None:
+                each.discard()
+        if self._server is not None:
+            self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
