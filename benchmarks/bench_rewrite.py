@@ -42,7 +42,7 @@ def section(kind: int, content: bytes) -> bytes:
 
 
 def hostile_module() -> bytes:
-    """A valid module of nothing but what the rewriter stops at: calls of an import, grows, returns, branches."""
+    """A valid module of nothing but what the rewriter stops at: host calls, grows, returns, branches."""
     site = (
         b"\x10\x00"  # call 0
         b"\x41\x00\x40\x00\x1a"  # i32.const 0, memory.grow 0, drop

@@ -20,6 +20,7 @@ from plain import PlainGuest
 from programs import REAL, Program
 
 __all__ = [
+    "CHECKSUMS",
     "PlainGuest",
     "Program",
     "Row",
