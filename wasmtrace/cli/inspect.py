@@ -28,11 +28,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wasmtrace.program import binary_of
-    from wasmtrace.runtime.engine import Engine, EngineSettings
+    from wasmtrace.runtime.engine import binary_of, validate
 
     wasm = binary_of(read_module(arguments.module))
-    Engine(EngineSettings()).validate(wasm)
+    validate(wasm)
     description = describe(wasm, arguments)
     if arguments.json:
         print(json.dumps(description, indent=1))

@@ -27,8 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     from wasmtrace.exporters.files import OutputFile
     from wasmtrace.instrument import instrument, module_names
-    from wasmtrace.program import binary_of
-    from wasmtrace.runtime.engine import Engine, EngineSettings
+    from wasmtrace.runtime.engine import binary_of, validate
 
     wasm = binary_of(read_module(arguments.module))
     sites_path = arguments.sites or f"{arguments.output}.sites.json"
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.discard()
         raise
     try:
-        Engine(EngineSettings()).validate(wasm)
+        validate(wasm)
         result = instrument(wasm, options_of(arguments))
         names = module_names(wasm)
         table = result.sites.as_json()
