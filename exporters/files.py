@@ -2,8 +2,8 @@
 
 `OutputFile` opens when it is made, so that a path that cannot be written is known before the guest starts. A
 regular file is written beside its target and renamed over it. What is not a regular file (a terminal, a pipe,
-`/dev/null`) is written directly. `-`, `/dev/stdout` and the like are the descriptor that this process has, at its
-present offset: opening them by name would start at offset 0 and spoil what the guest wrote there.
+`/dev/null`) is written directly. `-`, `/dev/stdout` and the like are the descriptor that this process has, at
+its present offset: opening them by name would start at offset 0 and spoil what the guest wrote there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class OutputFile:
     def commit(self, data: bytes) -> None:
         """Write the data and give it the target's name. When this fails, an old file is as it was."""
         if self._descriptor is None:
-            raise ExportError(f"cannot write {printable(self.path)}: already closed")
+            raise ExportError(f"cannot write {self._shown()}: already closed")
         try:
             self._write(self._descriptor, data)
         except OSError as error:
@@ -70,6 +70,8 @@ class OutputFile:
         self.discard()
 
     def _open(self) -> int:
+        if not self.path:
+            raise ValueError("empty path")
         own = _own_descriptor(self.path)
         if own is not None:
             return os.dup(own)
@@ -106,7 +108,10 @@ class OutputFile:
 
     def _failed(self, error: Exception) -> ExportError:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return ExportError(f"cannot write {printable(self.path)}: {reason.lower()}")
+        return ExportError(f"cannot write {self._shown()}: {reason.lower()}")
+
+    def _shown(self) -> str:
+        return printable(self.path) or "''"
 
 
 def _own_descriptor(path: str) -> int | None:

@@ -1,7 +1,7 @@
 """Prometheus metrics, made at the scrape from the snapshots of that moment. `docs/metrics.md` lists them.
 
-`SnapshotCollector` holds what a scrape must remember: which functions have a series of their own, the highest counts
-seen, and the sums of the runs that are over. Every counter of it only grows.
+`SnapshotCollector` holds what a scrape must remember: which functions have a series of their own, the
+highest counts seen, and the sums of the runs that are over. Every counter of it only grows.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Samples = dict[str, list[tuple[Key, float]]]
 class SnapshotCollector:
     """A `prometheus_client` collector over the runs that `read` gives.
 
-    `top` bounds the functions of each module that have a series of their own (imports and errnos likewise);
+    `top` bounds the functions of each module that have their own series (imports and errnos likewise);
     `reserved` of these places stay free at the first scrape (half, if not said) for what grows busy later.
 
-    When a run is over, first let `read` give it no more, then call `retire` with its last snapshot, holding no
-    lock that `read` takes. Any number of threads may scrape and retire at once.
+    When a run is over, first let `read` give it no more, then call `retire` with its last snapshot, holding
+    no lock that `read` takes. Any number of threads may scrape and retire at once.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ def metrics_app(collector: SnapshotCollector) -> WSGIApplication:
     negotiate = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # prometheus_client 0.26 compares the version in an Accept header with numbers: `version=x` is a TypeError
+        # prometheus_client 0.26 compares the version in an Accept header with numbers: `version=x` raises
         for attempt in (environ, {**environ, "HTTP_ACCEPT": ""}):
             try:
                 return list(negotiate(attempt, start_response))

@@ -66,8 +66,8 @@ def _outcome(snapshot: Snapshot) -> str:
             return "exited" if snapshot.exit_code is None else f"exit code {snapshot.exit_code}"
         case Outcome.TRAPPED if snapshot.trap is not None:
             return f"trapped: {_short(snapshot.trap.code)}{_where(snapshot)}"
-        case outcome:
-            return outcome.value.replace("_", " ") + _culprit(snapshot)
+        case _:
+            return snapshot.outcome.value.replace("_", " ") + _culprit(snapshot)
 
 
 def _where(snapshot: Snapshot) -> str:
