@@ -67,7 +67,7 @@ def _outcome(snapshot: Snapshot) -> str:
         case Outcome.TRAPPED if snapshot.trap is not None:
             return f"trapped: {_short(snapshot.trap.code)}{_where(snapshot)}"
         case _:
-            return snapshot.outcome.value.replace("_", " ") + _culprit(snapshot)
+            return str(snapshot.outcome.value).replace("_", " ") + _culprit(snapshot)
 
 
 def _where(snapshot: Snapshot) -> str:

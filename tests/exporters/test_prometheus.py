@@ -244,7 +244,8 @@ def test_hostile_names_survive_both_formats(name: str) -> None:
     collector = SnapshotCollector(Runs(hostile(name)))
     text = encode_text(collector).decode()
     found = series(parse_text(text))
-    assert found == series(parse_openmetrics(openmetrics_text(collector).decode()))
+    openmetrics = openmetrics_text(collector)  # type: ignore[no-untyped-call]
+    assert found == series(parse_openmetrics(openmetrics.decode()))  # type: ignore[no-untyped-call]
     assert value(found, "function_calls_total", function=label(name), module=label(name)) == 15
     assert all(line.isprintable() for line in text.split("\n"))
     assert max(len(part) for _, labels in found for _, part in labels) <= 213
