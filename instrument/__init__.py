@@ -1,4 +1,5 @@
-"""Rewrites WebAssembly modules: bytes in, bytes and a site table out. Knows no engine, no clock and no socket."""
+"""Rewrites WebAssembly modules: bytes in, bytes and a site table out. Knows no engine, no clock and no
+socket."""
 
 from wasmtrace.instrument.names import ModuleNames, demangle, module_names
 from wasmtrace.instrument.options import Options

@@ -5,7 +5,7 @@ Spec: binary/instructions.html
 
 from __future__ import annotations
 
-from wasmtrace.instrument.leb128 import encode_signed, encode_u32
+from wasmtrace.instrument.leb128 import encode_signed, encode_signed_padded, encode_u32
 from wasmtrace.instrument.opcodes import Op
 
 EMPTY_BLOCK = 0x40
@@ -19,6 +19,11 @@ def op(*opcodes: int) -> bytes:
 
 def i32_const(value: int) -> bytes:
     return bytes([Op.I32_CONST]) + encode_signed(value)
+
+
+def i32_const_fixed(value: int) -> bytes:
+    """A number below 2^27 whose code has the same length whatever it is."""
+    return bytes([Op.I32_CONST]) + encode_signed_padded(value, 4)
 
 
 def i64_const(value: int) -> bytes:
@@ -46,7 +51,8 @@ def return_call(funcidx: int) -> bytes:
 
 
 class MemoryOps:
-    """Loads and stores in memory `memidx`: each wants its address (i32), a store then its value, on the stack."""
+    """Loads and stores in memory `memidx`: each wants its address (i32), a store then its value, on the
+    stack."""
 
     def __init__(self, memidx: int) -> None:
         index = encode_u32(memidx) if memidx else b""

@@ -1,4 +1,4 @@
-"""Integers as LEB128, in the fewest bytes.
+"""Integers as LEB128, in the fewest bytes unless said otherwise.
 
 Spec: `binary/values.html#integers`. Reading is in `reader.py`.
 """
@@ -35,3 +35,10 @@ def encode_signed(value: int) -> bytes:
         value >>= 7
     encoded.append(value & 0x7F)
     return bytes(encoded)
+
+
+def encode_signed_padded(value: int, width: int) -> bytes:
+    """As `encode_signed`, in exactly `width` bytes: for code whose length must not depend on it."""
+    assert -1 << (7 * width - 1) <= value < 1 << (7 * width - 1), f"not in {width} bytes: {value}"
+    groups = [value >> shift & 0x7F | 0x80 for shift in range(0, 7 * width, 7)]
+    return bytes([*groups[:-1], groups[-1] & 0x7F])

@@ -1,6 +1,7 @@
 """A module as the rewriter sees it: where its sections are, and what is in those that it must understand.
 
-Everything else stays raw bytes in `data` and is copied. Index spaces are the specification's: imports come first.
+Everything else stays raw bytes in `data` and is copied. Index spaces are the specification's: imports come
+first.
 
 Spec: binary/modules.html#binary-module
 """
@@ -53,7 +54,8 @@ class Module:
     start: int | None = None
     data_count: int | None = None
     bodies: list[tuple[int, int]] = field(default_factory=list)
-    """Locals and code of each function that is not imported: lines up with `function_typeidxs` after the imports."""
+    """Locals and code of each function that is not imported: lines up with `function_typeidxs` after the
+    imports."""
 
     @property
     def host_functions(self) -> list[Import]:
@@ -130,7 +132,9 @@ def _read_section_header(reader: Reader) -> Section:
     offset = reader.position
     code = reader.read_byte()
     if code > max(SectionId):
-        raise DecodeError(DecodeCode.BAD_SECTION_ID, f"expected section id 0 to 13, got {code}", offset=offset)
+        raise DecodeError(
+            DecodeCode.BAD_SECTION_ID, f"expected section id 0 to 13, got {code}", offset=offset
+        )
     size_offset = reader.position
     size = reader.read_u32()
     start = reader.position

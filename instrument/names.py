@@ -1,7 +1,8 @@
-"""Function names for people: name section, else export, else import, else `func[123]`; demangled where mangled.
+"""Function names for people: name section, else export, else import, else `func[123]`; demangled where
+mangled.
 
-Looked up when first asked for: a module may have 600,000 functions, and an operator sees fifty. Names are stable when
-the module has none: `func[INDEX]` of a module known by its SHA-256.
+Looked up when first asked for: a module may have 600,000 functions, and an operator sees fifty. Names are
+stable when the module has none: `func[INDEX]` of a module known by its SHA-256.
 """
 
 from __future__ import annotations

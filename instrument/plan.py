@@ -1,4 +1,5 @@
-"""What a rewriting adds to a module: types, functions and cells, each after the existing ones of its index space.
+"""What a rewriting adds to a module: types, functions and cells, each after the existing ones of its index
+space.
 
 The only place where new indices are given out: no old index ever shifts.
 """
@@ -19,7 +20,8 @@ from wasmtrace.sites import Skipped
 
 @dataclass(frozen=True, slots=True)
 class AddedFunction:
-    """`code` is what stands between the locals and the final `end`; `locals` are value types after the parameters."""
+    """`code` is what stands between the locals and the final `end`; `locals` are value types after the
+    parameters."""
 
     typeidx: int
     locals: tuple[bytes, ...]

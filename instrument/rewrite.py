@@ -1,7 +1,7 @@
 """Rewrites a module: bytes in, bytes and a site table out. Pure and deterministic.
 
-The module must have been validated as it came: else a crafted one could name the memory that is about to be appended.
-Each section keeps its place; what is new goes after what is there.
+The module must have been validated as it came: else a crafted one could name the memory that is about to be
+appended. Each section keeps its place; what is new goes after what is there.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument import emit
+from wasmtrace.instrument.assemble import Payloads, assemble
 from wasmtrace.instrument.leb128 import encode_u32
-from wasmtrace.instrument.module import MAGIC, VERSION, Module, Section, decode
+from wasmtrace.instrument.module import Module, Section, decode
 from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.options import TRACE, Options
 from wasmtrace.instrument.plan import Plan
@@ -21,10 +22,12 @@ from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_w
 from wasmtrace.instrument.probes.growth import GrowthProbe
 from wasmtrace.instrument.probes.host_calls import HostCallsProbe
 from wasmtrace.instrument.probes.ring import add_push
+from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.sections.exports import Export
-from wasmtrace.instrument.sections.ids import PLACE, SectionId
+from wasmtrace.instrument.sections.ids import SectionId
 from wasmtrace.instrument.sections.imports import FUNC_KIND, MEMORY_KIND
 from wasmtrace.instrument.sections.limits import fixed_memory
+from wasmtrace.instrument.sections.references import REFERRING, decode_references
 from wasmtrace.instrument.sections.vectors import with_items_added
 from wasmtrace.instrument.selection import frame_filter
 from wasmtrace.instrument.walk import Probe, Segment, Walk
@@ -32,7 +35,10 @@ from wasmtrace.layout import EXPORT_NAME, Layout
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
 
 MAX_MEMORIES = 100
-"""Limit of the engine (wasmparser's `limits.rs`)."""
+MAX_FUNCTIONS = 1_000_000
+"""Limits of the engine (wasmparser's `limits.rs`)."""
+MAX_TELEMETRY_PAGES = 0x7FFF
+"""Addresses stay below 2^31: constants of type i32 are signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +60,19 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     code += [each.encode() for each in plan.new_functions]
     code.insert(0, encode_u32(len(module.bodies) + len(plan.new_functions)))
     plan.layout = replace(plan.layout, grow_site_count=len(plan.grow_sites))
+    _check_room(plan)
     dropped = _stale_sections(module)
     sites = _site_table(plan, dropped)
-    return Instrumented(_assemble(plan, code, sites, dropped), sites)
+    return Instrumented(assemble(module, _new_payloads(plan, code, sites), dropped), sites)
 
 
 def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: int) -> int | None:
     """Where in the module as it came the instruction stands that is at `body_offset` of the rewritten body.
 
-    `body_offset` counts from the body's first byte after its size. Code of a probe maps to the instruction it was put
-    before; None is for functions that are not in the module, and for code after the last instruction.
+    `body_offset` counts from the body's first byte after its size, as wasmtime's `Frame.func_offset` does.
+    Code of a probe maps to the instruction that it stands before, or in place of; that after the last one to
+    the last `end`. None is for functions that are not in the module, and for an offset that is in no body:
+    wasmtime gives 2^64 - 1 where it knows none, as for the innermost frame of an exhausted stack.
     """
     plan, walk = _prepare(wasm, options)
     ordinal = funcidx - len(plan.module.host_functions)
@@ -71,17 +80,30 @@ def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: in
         return None
     segments: list[Segment] = []
     walk.rewrite(ordinal, segments)
-    for new_offset, old_offset, length in segments:
-        if body_offset < new_offset + length:
-            return old_offset + max(0, body_offset - new_offset)
+    for each in segments:
+        if each.new_offset <= body_offset < each.new_offset + each.length:
+            return each.old_offset + (body_offset - each.new_offset if each.copied else 0)
     return None
+
+
+def _check_room(plan: Plan) -> None:
+    """Raises UnsupportedError where what was added passes a limit of the engine, or signed addresses."""
+    function_count = len(plan.module.function_typeidxs) + len(plan.new_functions)
+    if function_count > MAX_FUNCTIONS:
+        raise UnsupportedError(
+            f"expected at most {MAX_FUNCTIONS} functions with those added, got {function_count}"
+        )
+    if plan.layout.pages > MAX_TELEMETRY_PAGES:
+        raise UnsupportedError(
+            f"expected at most {MAX_TELEMETRY_PAGES} pages of telemetry memory, got {plan.layout.pages}"
+        )
 
 
 def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
     module = decode(wasm)
     if len(module.memories) >= MAX_MEMORIES:
         raise UnsupportedError(
-            f"expected fewer than {MAX_MEMORIES} memories, got {len(module.memories)}: the engine allows no more"
+            f"expected fewer than {MAX_MEMORIES} memories, got {len(module.memories)}: no room for one more"
         )
     layout = Layout(
         function_count=len(module.function_typeidxs),
@@ -166,41 +188,28 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
 def _bypassed(module: Module) -> list[Skipped]:
     """Imports that can be reached past their wrapper."""
     host_count = len(module.host_functions)
-    exported = sorted({each.index for each in module.exports if each.kind == FUNC_KIND and each.index < host_count})
+    exported = sorted(
+        {each.index for each in module.exports if each.kind == FUNC_KIND and each.index < host_count}
+    )
     skipped = [Skipped(index, "also exported: calls from outside are not counted") for index in exported]
+    skipped += [
+        Skipped(index, "also in a table or taken by reference: calls through that are not counted")
+        for index in _referenced(module, host_count)
+    ]
     if module.start is not None and module.start < host_count:
         skipped.append(Skipped(module.start, "also the start function: that call is not counted"))
     return skipped
 
 
-def _assemble(plan: Plan, code: list[bytes], sites: SiteTable, dropped: list[Section]) -> bytes:
-    new_payloads = _new_payloads(plan, code, sites)
-    old_places = {PLACE[each.id] for each in plan.module.sections if each.id is not SectionId.CUSTOM}
-    pending = sorted((each for each in new_payloads if PLACE[each] not in old_places), key=PLACE.__getitem__)
-    data = plan.module.data
-    out: list[bytes] = [MAGIC, VERSION]
-
-    def put(section: SectionId) -> None:
-        payload = new_payloads[section]()
-        out.append(bytes([section]) + encode_u32(sum(map(len, payload))))
-        out.extend(payload)
-
-    for section in plan.module.sections:
-        if section.id is not SectionId.CUSTOM:
-            while pending and PLACE[pending[0]] < PLACE[section.id]:
-                put(pending.pop(0))
-        if section.id in new_payloads:
-            put(section.id)
-        elif section not in dropped:
-            out.append(data[section.header_offset : section.end])
-    for each in pending:
-        put(each)
-    return b"".join(out)
+def _referenced(module: Module, host_count: int) -> list[int]:
+    found: set[int] = set()
+    for each in module.sections if host_count else ():
+        if each.id in REFERRING:
+            found |= decode_references(each.id, Reader(module.data, each.start, each.end))
+    return sorted(index for index in found if index < host_count)
 
 
-def _new_payloads(
-    plan: Plan, code: list[bytes], sites: SiteTable
-) -> dict[SectionId, Callable[[], list[bytes]]]:
+def _new_payloads(plan: Plan, code: list[bytes], sites: SiteTable) -> Payloads:
     """Sections with what is added to them; each is made when its turn comes."""
     module = plan.module
     layout = sites.layout
@@ -217,7 +226,9 @@ def _new_payloads(
     export = Export(sites.telemetry_export, MEMORY_KIND, telemetry)
     payloads: dict[SectionId, Callable[[], list[bytes]]] = {
         SectionId.TYPE: added(SectionId.TYPE, [each.encode() for each in plan.new_types]),
-        SectionId.FUNCTION: added(SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]),
+        SectionId.FUNCTION: added(
+            SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]
+        ),
         SectionId.MEMORY: added(SectionId.MEMORY, [fixed_memory(layout.pages)]),
         SectionId.EXPORT: added(SectionId.EXPORT, [export.encode()]),
         SectionId.CODE: lambda: code,

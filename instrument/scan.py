@@ -1,11 +1,12 @@
 """Finds the few instructions that a probe asks for, without decoding the many others one by one.
 
-A regular expression built from the opcode table matches as many uninteresting instructions as there are, in C, and
-ends at the first that it does not know: a stop, or a rare form (a branch table, a padded sub-opcode) that the plain
-decoder steps over. Quantifiers are possessive, so no input makes the match go back: time is linear.
+A regular expression built from the opcode table matches as many uninteresting instructions as there are, in
+C, and ends at the first that it does not know: a stop, or a rare form (a branch table, a padded sub-opcode)
+that the plain decoder steps over. Quantifiers are possessive, so no input makes the match go back: time is
+linear.
 
-Assumes a body that the engine has validated: immediates are skipped, not checked. `instructions.py` is the slow twin
-that checks, and tests compare the two over whole programs.
+Assumes a body that the engine has validated: immediates are skipped, not checked. `instructions.py` is the
+slow twin that checks, and tests compare the two over whole programs.
 
 Benchmark: `benchmarks/bench_rewrite.py`.
 """
@@ -42,7 +43,7 @@ _ONE_LEB = (
     Immediate.I64,
 )
 _IMMEDIATE_PATTERNS: dict[Immediate, bytes] = {
-    **{each: _LEB for each in _ONE_LEB},
+    **dict.fromkeys(_ONE_LEB, _LEB),
     Immediate.BLOCKTYPE: _BLOCKTYPE,
     Immediate.MEMARG: _MEMARG,
     Immediate.LANEIDX: rb".",
@@ -65,7 +66,8 @@ def stop_code(opcode: Opcode) -> int:
 
 
 def leb_below(limit: int, width: int = 5) -> bytes:
-    """A pattern of every LEB128 encoding, padded ones too, of the numbers below `limit`; matches in linear time."""
+    """A pattern of every LEB128 encoding, padded ones too, of the numbers below `limit`; matches in linear
+    time."""
     last = min(limit, 128) - 1
     pattern = rb"[\x00-" + _escape(last) + rb"]"
     if width == 1:
@@ -135,40 +137,57 @@ _BLOCK_CODES = frozenset((Op.BLOCK, Op.LOOP, Op.IF))
 
 
 @lru_cache(maxsize=256)
-def _branch_table_tail(count: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?:%s){%d}" % (_LEB, count + 1))
+def _times(item: bytes, count: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:%s){%d}+" % (item, count))
 
 
-@lru_cache(maxsize=256)
-def _catches(count: int) -> re.Pattern[bytes]:
-    return re.compile(rb"%s{%d}" % (_CATCH, count), re.DOTALL)
+def _skip_items(item: bytes, count: int, data: bytes, position: int, end: int) -> int | None:
+    """The offset after `count` items in a row, None if they are not there.
+
+    Patterns are made for counts below 64 and for powers of two: a new one for each count would take longer
+    than the match, in a module with many branch tables of different lengths.
+    """
+    for part in (count & 63, *(1 << bit for bit in range(6, count.bit_length()) if count >> bit & 1)):
+        matched = _times(item, part).match(data, position, end)
+        if matched is None:
+            return None
+        position = matched.end()
+    return position
 
 
 _BLOCKTYPE_PATTERN = re.compile(_BLOCKTYPE)
 
 
 def step_over(data: bytes, position: int, code: int, end: int) -> int:
-    """Where the instruction at `position` ends; as the plain decoder says, but quick for those that are common."""
+    """Where the instruction at `position` ends; as the plain decoder says, but quick for those that are
+    common."""
     if code in _ONE_BYTE_CODES:
         return position + 1
     if code in _ONE_INDEX_CODES:
         return read_index(data, position + 1, end)[1]
     if code == Op.BR_TABLE:
-        count, after = read_index(data, position + 1, end)
-        matched = _branch_table_tail(count).match(data, after, end) if count < end - after else None
+        count, place = read_index(data, position + 1, end)
+        after = _skip_items(_LEB, count + 1, data, place, end) if count < end - place else None
     elif code in _BLOCK_CODES:
-        matched = _BLOCKTYPE_PATTERN.match(data, position + 1, end)
-    elif code == Op.TRY_TABLE and (matched := _BLOCKTYPE_PATTERN.match(data, position + 1, end)) is not None:
-        count, after = read_index(data, matched.end(), end)
-        matched = _catches(count).match(data, after, end) if count < end - after else None
+        after = _after_blocktype(data, position, end)
+    elif code == Op.TRY_TABLE and (after := _after_blocktype(data, position, end)) is not None:
+        count, place = read_index(data, after, end)
+        after = _skip_items(_CATCH, count, data, place, end) if count < end - place else None
     else:
-        matched = None
-    return skip_instruction(data, position, end) if matched is None else matched.end()
+        after = None
+    return skip_instruction(data, position, end) if after is None else after
+
+
+def _after_blocktype(data: bytes, position: int, end: int) -> int | None:
+    matched = _BLOCKTYPE_PATTERN.match(data, position + 1, end)
+    return None if matched is None else matched.end()
 
 
 def read_index(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """The u32 at `position` and where it ends; for validated code. Raises DecodeError UNEXPECTED_END."""
+    """The u32 at `position` and where it ends; for validated code. Raises DecodeError UNEXPECTED_END,
+    LEB_TOO_LONG."""
     value = shift = 0
+    start = position
     while position < end:
         byte = data[position]
         position += 1
@@ -176,11 +195,15 @@ def read_index(data: bytes, position: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
+        if shift == 35:
+            raise DecodeError(
+                DecodeCode.LEB_TOO_LONG, "expected an index, got more than 5 bytes", offset=start
+            )
     raise DecodeError(DecodeCode.UNEXPECTED_END, "expected an index, got the end", offset=end)
 
 
 class Scanner:
-    """Finds the instructions of `stops`, and calls of the first `host_count` functions, in function bodies."""
+    """Finds the instructions of `stops`, and calls of the first `host_count` functions, in bodies."""
 
     def __init__(self, stops: Collection[str], host_count: int = 0) -> None:
         self._codes = frozenset(stop_code(BY_MNEMONIC[each]) for each in stops)
@@ -190,7 +213,8 @@ class Scanner:
     def next(self, data: bytes, position: int, end: int) -> Stop | None:
         """The first stop at or after `position`, which is the offset of an instruction.
 
-        Raises: DecodeError BAD_OPCODE or UNEXPECTED_END, if there is something that is no instruction.
+        Raises: DecodeError, if there is something that is no instruction; UnsupportedError for legacy
+        exceptions.
         """
         codes = self._codes
         match = self._match

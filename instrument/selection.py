@@ -20,7 +20,8 @@ def glob_matcher(globs: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def frame_filter(module: Module, options: Options) -> Callable[[int], bool]:
-    """By funcidx: named by `include` (all, if it names none) and not by `exclude`, in either form of its name."""
+    """By funcidx: named by `include` (all, if it names none) and not by `exclude`, in either form of its
+    name."""
     if not options.include and not options.exclude:
         return lambda funcidx: True
     names = ModuleNames(module)

@@ -5,8 +5,8 @@ A body grows only by insertion. What a probe wants is known by opcode (`stops`);
     locals' <enter> block <old code, stops replaced, landings followed by <land>> end <leave> end
                                  <leave> stands before each exit by an instruction too
 
-A branch to the function's label lands at the end of the block, and so before <leave>. All insertions leave the
-operand stack as it was.
+A branch to the function's label lands at the end of the block, and so before <leave>. All insertions leave
+the operand stack as it was.
 
 Spec: valid/instructions.html#blocks, binary/modules.html#code-section
 """
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from wasmtrace.instrument.leb128 import encode_signed, encode_u32
+from wasmtrace.errors import DecodeCode, DecodeError
+from wasmtrace.instrument.leb128 import encode_signed_padded, encode_u32
 from wasmtrace.instrument.opcodes import BY_MNEMONIC, Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.scan import Scanner, Stop, read_index, stop_code
@@ -39,6 +40,9 @@ MAX_BODY_BYTES = 7_654_321
 MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
 
+_TYPEIDX_BYTES = 3
+"""The engine takes at most 1,000,000 types. Always as many bytes, so that a body's length depends on no other
+body."""
 _EXIT_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in EXITS)
 _SLOW_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in CAN_BE_SLOW)
 _LANDING_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in LANDINGS)
@@ -64,7 +68,8 @@ class Body:
 
 
 class Probe(Protocol):
-    """One kind of observation. `stops`: mnemonics at which `replace` is asked; calls of host functions always are.
+    """One kind of observation. `stops`: mnemonics at which `replace` is asked; calls of host functions always
+    are.
 
     `first_local` is the index of the first of the locals that the probe asked for in this body.
     """
@@ -100,8 +105,17 @@ class Frame:
 
 Edit = tuple[int, int, bytes]
 """The old bytes from one offset to another, and what takes their place."""
-Segment = tuple[int, int, int]
-"""Offset in the new body, offset in the old module, length: bytes that were copied."""
+
+
+class Segment(NamedTuple):
+    """A piece of a new body. Copied bytes have their places one by one, code of a probe has one for all."""
+
+    new_offset: int
+    """From the new body's first byte after its size."""
+    length: int
+    old_offset: int
+    """In the old module."""
+    copied: bool
 
 
 class Walk:
@@ -123,7 +137,7 @@ class Walk:
     def rewrite(self, ordinal: int, segments: list[Segment] | None = None) -> list[bytes]:
         """The new body of the `ordinal`-th function that is not imported, in pieces, its size first.
 
-        `segments`, if given, takes where copied bytes went; its offsets count from after the size.
+        `segments`, if given, takes where each byte of the new body came from, in order.
         """
         body = self._survey(ordinal)
         frame = self._frame(body)
@@ -131,6 +145,7 @@ class Walk:
         size = sum(map(len, pieces))
         if size > MAX_BODY_BYTES or body.local_count + frame.locals > MAX_LOCALS:
             pieces, size = self._without_frame(body, segments)
+        self._plan.framed_count += body.framed
         return [encode_u32(size), *pieces]
 
     def _survey(self, ordinal: int) -> Body:
@@ -144,6 +159,8 @@ class Walk:
         local_count = len(functype.params)
         for _ in range(groups):
             count, position = read_index(data, position, end)
+            if position >= end:
+                raise DecodeError(DecodeCode.UNEXPECTED_END, "expected a value type, got the end", offset=end)
             local_count += count
             position = read_index(data, position + (data[position] in (0x63, 0x64)), end)[1]
         body = Body(funcidx, functype, start, end, position, local_count)
@@ -182,18 +199,20 @@ class Walk:
     def _assemble(self, body: Body, frame: Frame, segments: list[Segment] | None) -> list[bytes]:
         data = self._plan.module.data
         start = self._block(body.functype) if frame.leave else b""
-        pieces = [_with_locals(data, body, frame.locals), frame.enter, start]
+        pieces = [_with_locals(data, body, frame.locals) + frame.enter + start]
+        places = [body.code_start]
         position = body.code_start
         for place, after, new in self._edits(body, frame):
-            if segments is not None:
-                segments.append((sum(map(len, pieces)), position, place - position))
             pieces += (data[position:place], new)
+            places += (position, place)
             position = after
-        if segments is not None:
-            segments.append((sum(map(len, pieces)), position, body.end - position))
         pieces.append(data[position : body.end])
+        places.append(position)
         if frame.leave:
             pieces.append(frame.leave + b"\x0b")
+            places.append(body.end - 1)
+        if segments is not None:
+            segments[:] = _segments(pieces, places)
         return pieces
 
     def _edits(self, body: Body, frame: Frame) -> Iterator[Edit]:
@@ -227,12 +246,11 @@ class Walk:
             return bytes([Op.BLOCK, 0x40])
         if len(results) == 1:
             return bytes([Op.BLOCK]) + results[0]
-        return bytes([Op.BLOCK]) + encode_signed(self._plan.typeidx(FuncType((), results)))
+        typeidx = self._plan.typeidx(FuncType((), results))
+        return bytes([Op.BLOCK]) + encode_signed_padded(typeidx, _TYPEIDX_BYTES)
 
     def _without_frame(self, body: Body, segments: list[Segment] | None) -> tuple[list[bytes], int]:
         """The body with no locals added, or as it came, for one that would pass the engine's limits."""
-        if segments is not None:
-            segments.clear()
         body.bare = True
         pieces = self._assemble(body, self._frame(body), segments)
         size = sum(map(len, pieces))
@@ -242,9 +260,17 @@ class Walk:
             reason = "not counted, not timed: any probe would pass the engine's limits"
             pieces, size = [self._plan.module.data[body.start : body.end]], body.end - body.start
             if segments is not None:
-                segments[:] = [(0, body.start, size)]
+                segments[:] = [Segment(0, size, body.start, copied=True)]
         self._plan.skipped.append(Skipped(body.funcidx, reason))
         return pieces, size
+
+
+def _segments(pieces: list[bytes], places: list[int]) -> Iterator[Segment]:
+    """The odd pieces were copied, the even ones (from 0) are code of probes."""
+    offset = 0
+    for number, (piece, place) in enumerate(zip(pieces, places, strict=True)):
+        yield Segment(offset, len(piece), place, copied=number % 2 == 1)
+        offset += len(piece)
 
 
 def _with_locals(data: bytes, body: Body, added: int) -> bytes:

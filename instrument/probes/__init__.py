@@ -1,1 +1,1 @@
-"""One file for each kind of probe. A probe says where it acts and which code goes in; it holds no counters."""
+"""One file for each kind of probe. It says where it acts and which code goes in; it holds no counters."""

@@ -1,13 +1,13 @@
 """Keeps a shadow stack of the calls that are open, and records those that were slow.
 
-Observed: every call of a function that can be slow (it calls, loops, or moves memory in bulk): when it began, and on
-its way out whether the clock has moved by the threshold. Timed to a tick of the clock.
-Inserted: on entry `frame[sp] = clock | funcidx; saved = sp; sp += 8`; before each exit `sp = saved`, and a call of
-`slow(saved)` if the frame lies below the watermark, that is, if the host found it old at the last tick. Where control
-goes on after a caught exception, `sp = saved + 8`.
+Observed: every call of a function that can be slow (it calls, loops, or moves memory in bulk): when it began,
+and on its way out whether the clock has moved by the threshold. Timed to a tick of the clock.
+Inserted: on entry `frame[sp] = clock | funcidx; saved = sp; sp += 8`; before each exit `sp = saved`, and a
+call of `slow(saved)` if the frame lies below the watermark, that is, if the host found it old at the last
+tick. Where control goes on after a caught exception, `sp = saved + 8`.
 Written: the shadow stack and its pointer; by `slow`, the slow-call cells, the watermark and the ring.
-Not seen: leaf functions without a loop (they take a bounded time, counted in their caller's), functions left out by
-the user, and what a call spent in functions of either kind is its own.
+Not seen: leaf functions without a loop (they take a bounded time, counted in their caller's), functions left
+out by the user, and what a call spent in functions of either kind is its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from wasmtrace.instrument.walk import Body
 
 
 def add_slow_with(plan: Plan, push: int) -> int:
-    """Appends `slow_with(saved i32, payload i64)`: the record of a call that was slow, or a lower watermark."""
+    """Appends `slow_with(saved i32, payload i64)`: records a call that was slow, or lowers the watermark."""
     memory, layout = plan.memory, plan.layout
     saved, payload, frame, cell = range(4)
-    # A frame that is not old: it was pushed below the watermark since the last tick. Nothing above it is old either.
+    # A frame that is not old: it was pushed below the watermark since the last tick.
+    # Nothing above it is old either.
     young = (
         emit.local_get(saved)
         + memory.i64_load()
@@ -140,7 +141,8 @@ class FramesProbe:
         return body.catches and body.can_be_slow and not body.bare
 
     def _code(self, saved: int) -> tuple[bytes, bytes, bytes]:
-        """What all frames that are kept in local `saved` share: before and after the funcidx, and on the way out."""
+        """What all frames that are kept in local `saved` share: before and after the funcidx, and on the way
+        out."""
         found = self._code_of_local.get(saved)
         if found is None:
             plan = self._plan
@@ -156,7 +158,6 @@ class FramesProbe:
 
     def enter(self, body: Body, first_local: int) -> bytes:
         if body.framed:
-            self._plan.framed_count += 1
             before, after, _ = self._code(first_local)
             return before + emit.i64_const(body.funcidx) + after
         if self._guarded(body):
@@ -164,7 +165,10 @@ class FramesProbe:
         return b""
 
     def leave(self, body: Body, first_local: int) -> bytes:
-        return self._code(first_local)[2] if body.framed else b""
+        if body.framed:
+            return self._code(first_local)[2]
+        # A catch clause may name the function's label: control then goes on after the body.
+        return set_stack_pointer(self._plan, first_local, above=False) if self._guarded(body) else b""
 
     def land(self, body: Body, first_local: int) -> bytes:
         if body.catches and (body.framed or self._guarded(body)):

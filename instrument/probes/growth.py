@@ -1,10 +1,11 @@
 """Follows the growth of every memory: pages by function, refused grows apart, present size.
 
 Observed: each `memory.grow`.
-Inserted: `memory.grow m` becomes the call of an appended function, one for each memory, which grows and notes. It
-honours the host's limit cell, by refusing as `memory.grow` may always do.
-Written: grow cells (one pair for each function and memory), memory cells, and a ring record for each grow by other
-than 0 pages and each that was refused.
+Inserted: `memory.grow m` becomes the call of an appended function, one for each memory, which grows and
+notes. It honours the host's limit cell, by refusing as `memory.grow` may always do; to grow by 0 pages is
+never refused.
+Written: grow cells (one pair for each function and memory), memory cells, and a ring record for each grow by
+other than 0 pages and each that was refused.
 Not seen: growth by the host, or by another module that shares the memory.
 
 Spec: exec/instructions.html#exec-memory-grow
@@ -34,7 +35,7 @@ class GrowthProbe:
         self._sites: dict[GrowSite, int] = {}
 
     def _add_grower(self, memidx: int, push: int) -> int:
-        """Appends `grow(delta, site i32, funcidx i64) -> pages`; delta and pages are i64 for a 64-bit memory."""
+        """Appends `grow(delta, site i32, funcidx i64) -> pages`; delta and pages are i64 for memory64."""
         plan = self._plan
         memory = plan.memory
         is_64 = plan.module.memories[memidx].is_64
@@ -62,7 +63,9 @@ class GrowthProbe:
         grow = (
             limit_left
             + wide_delta
-            + emit.op(Op.I64_LT_S, Op.IF)
+            + emit.op(Op.I64_LT_S)
+            + wide_delta
+            + emit.op(Op.I64_EQZ, Op.I32_EQZ, Op.I32_AND, Op.IF)
             + address
             + minus_one
             + emit.op(Op.ELSE)
@@ -121,4 +124,4 @@ class GrowthProbe:
         site = self._sites.setdefault(GrowSite(body.funcidx, memidx), len(self._sites))
         if site == len(self._plan.grow_sites):
             self._plan.grow_sites.append(GrowSite(body.funcidx, memidx))
-        return emit.i32_const(site) + emit.i64_const(body.funcidx) + emit.call(self._growers[memidx])
+        return emit.i32_const_fixed(site) + emit.i64_const(body.funcidx) + emit.call(self._growers[memidx])

@@ -1,11 +1,12 @@
-"""Counts calls of host functions, and errors by errno; at level `trace` gives them frames, so that slow ones show.
+"""Counts calls of host functions, and errors by errno; at level `trace` gives them frames, so that slow ones
+show.
 
 Observed: each direct `call` and `return_call` of an import.
-Inserted: `call i` becomes the call of an appended function of the same type, which counts, calls `i`, and, for a
-function of WASI preview 1 that returns an errno, counts each value other than 0.
+Inserted: `call i` becomes the call of an appended function of the same type, which counts, calls `i`, and,
+for a function of WASI preview 1 that returns an errno, counts each value other than 0.
 Written: the calls area (cell of the import), errno cells; at `trace` as `frames.py`.
-Not seen: calls through a table or a reference, and those by other modules through a re-export: they reach the import
-itself.
+Not seen: calls through a table or a reference, and those by other modules through a re-export: they reach the
+import itself.
 """
 
 from __future__ import annotations
@@ -42,22 +43,22 @@ class HostCallsProbe:
         plan = self._plan
         functype = plan.module.function_type(funcidx)
         saved = len(functype.params)
-        errno = saved + 1
+        errno, cell = saved + 1, saved + 2
         code = plan.memory.count(plan.layout.calls_cell(funcidx))
         if self._slow_with is not None:
             code += frames.enter(plan, funcidx, saved)
         code += b"".join(map(emit.local_get, range(saved))) + emit.call(funcidx)
         payload = emit.i64_const(0)
         if returns_errno(plan.module.host_functions[funcidx], functype):
-            code += emit.local_tee(errno) + self._count_errno(funcidx, errno)
+            code += emit.local_tee(errno) + self._count_errno(funcidx, errno, cell)
             payload = emit.local_get(errno) + emit.op(Op.I64_EXTEND_I32_U)
         if self._slow_with is not None:
             record = emit.local_get(saved) + payload + emit.call(self._slow_with)
             code += frames.set_stack_pointer(plan, saved, above=False)
             code += frames.if_below_watermark(plan, saved, record)
-        return plan.add_function_of(plan.module.function_typeidxs[funcidx], code, (I32, I32))
+        return plan.add_function_of(plan.module.function_typeidxs[funcidx], code, (I32, I32, I32))
 
-    def _count_errno(self, funcidx: int, errno: int) -> bytes:
+    def _count_errno(self, funcidx: int, errno: int, cell: int) -> bytes:
         plan = self._plan
         ordinal = self.errno_ordinals(plan)[funcidx]
         assert ordinal is not None
@@ -71,19 +72,17 @@ class HostCallsProbe:
             + emit.op(Op.I32_LT_U, Op.SELECT)
             + emit.i32_const(3)
             + emit.op(Op.I32_SHL)
-            + emit.local_tee(errno)
+            + emit.local_tee(cell)
         )
-        # The local is the result's copy no more, once it has been turned into an address; it is turned back below.
-        restore = emit.local_get(errno) + emit.i32_const(3) + emit.op(Op.I32_SHR_U) + emit.local_set(errno)
         add = (
             capped
-            + emit.local_get(errno)
+            + emit.local_get(cell)
             + plan.memory.i64_load(offset)
             + emit.i64_const(1)
             + emit.op(Op.I64_ADD)
             + plan.memory.i64_store(offset)
         )
-        return emit.local_get(errno) + emit.op(Op.IF, emit.EMPTY_BLOCK) + add + restore + emit.op(Op.END)
+        return emit.local_get(errno) + emit.op(Op.IF, emit.EMPTY_BLOCK) + add + emit.op(Op.END)
 
     @staticmethod
     def errno_ordinals(plan: Plan) -> list[int | None]:

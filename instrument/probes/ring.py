@@ -1,4 +1,4 @@
-"""The appended functions that add to the ring and to the slow-call cells; called by the code of other probes."""
+"""The appended function that adds to the ring, called by the code of other probes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The type section: one entry may define many type indices (recursion groups).
 
-Only function types are kept whole; of struct and array types a rewriter needs no more than that they have an index.
+Only function types are kept whole; of struct and array types a rewriter needs no more than that they have an
+index.
 
 Spec: binary/types.html#recursive-types
 """

@@ -56,6 +56,8 @@ def expect_end(reader: Reader) -> None:
 
 def with_items_added(payload: bytes, items: Sequence[bytes]) -> bytes:
     """A section's payload with `items` after its own; the old items keep their bytes and their indices."""
+    if not items:
+        return payload
     if not payload:
         return encode_u32(len(items)) + b"".join(items)
     reader = Reader(payload)
