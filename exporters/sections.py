@@ -9,7 +9,7 @@ from enum import Enum, auto
 from wasmtrace.exporters import units
 from wasmtrace.exporters.text import printable, shorten
 from wasmtrace.exporters.totals import startup_phases
-from wasmtrace.records import FunctionStats, HostCallStats, OpenCall, Outcome, Snapshot
+from wasmtrace.records import FunctionStats, HostCallStats, OpenCall, Outcome, Snapshot, Uninstrumented
 
 _CALLS_ROWS = 6
 _TIME_ROWS = 8
@@ -124,11 +124,18 @@ def _fuel_limit(snapshot: Snapshot) -> str:
 
 def tables(snapshot: Snapshot) -> Iterator[Section]:
     """The tables that have rows: the stack first, for when there is one it is what people look for."""
-    sections = (_stack(snapshot), _time(snapshot), _calls(snapshot), _host_calls(snapshot), _growth(snapshot))
+    sections = (
+        stack_table(snapshot),
+        _time(snapshot),
+        _calls(snapshot),
+        _host_calls(snapshot),
+        _growth(snapshot),
+    )
     yield from (section for section in sections if section.rows)
 
 
-def _stack(snapshot: Snapshot) -> Section:
+def stack_table(snapshot: Snapshot) -> Section:
+    """The trap's stack, or the calls that were open when the run ended in another way."""
     if snapshot.trap is not None and snapshot.trap.stack:
         frames = [
             (_name(entry.function.name), "" if entry.offset is None else f"{entry.offset:#x}")
@@ -243,12 +250,15 @@ def notes(snapshot: Snapshot) -> Iterator[Line]:
         f"{snapshot.dropped:,} records dropped",
     )
     yield ", ".join(parts), Tone.WARNING if snapshot.dropped else Tone.PLAIN
-    if snapshot.uninstrumented:
-        yield _gaps(snapshot), Tone.WARNING
+    for each in snapshot.uninstrumented:
+        if each.index is None:
+            yield f"note: {shorten(printable(each.reason), _MESSAGE_LENGTH)}", Tone.PLAIN
+    gaps = [each for each in snapshot.uninstrumented if each.index is not None]
+    if gaps:
+        yield _gaps(gaps), Tone.WARNING
 
 
-def _gaps(snapshot: Snapshot) -> str:
-    gaps = snapshot.uninstrumented
+def _gaps(gaps: Sequence[Uninstrumented]) -> str:
     shown = [f"{_short(each.name)} ({_short(each.reason)})" for each in gaps[:_GAPS_SHOWN]]
     if len(gaps) > _GAPS_SHOWN:
         shown.append(f"... {len(gaps) - _GAPS_SHOWN:,} more")

@@ -7,15 +7,16 @@ Everything but names is ASCII. Markup is never parsed: names come as `Text`.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wasmtrace.exporters.sections import Column, Section, Tone, headline, notes, tables
+from wasmtrace.exporters.sections import Column, Line, Section, Tone, headline, notes, stack_table, tables
 from wasmtrace.exporters.text import shorten
-from wasmtrace.records import Snapshot
+from wasmtrace.records import Outcome, Snapshot
 
 DEFAULT_WIDTH = 100
 _LEAST_WIDTH = 40
@@ -29,6 +30,25 @@ _STYLES = {Tone.PLAIN: "", Tone.GOOD: "bold green", Tone.WARNING: "bold yellow",
 
 def render(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
     """The summary as text with its line ends; `colour` puts in ANSI codes, `width` is the terminal's."""
+    return _text(headline(snapshot), tuple(tables(snapshot)), notes(snapshot), colour=colour, width=width)
+
+
+def render_failure(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
+    """Only why the guest did not end by itself, and its stack; nothing for one that did."""
+    if snapshot.outcome in (Outcome.RETURNED, Outcome.EXITED):
+        return ""
+    stack = tuple(section for section in (stack_table(snapshot),) if section.rows)
+    return _text(headline(snapshot), stack, (), colour=colour, width=width)
+
+
+def _text(
+    head: Iterable[Line],
+    sections: Sequence[Section],
+    tail: Iterable[Line],
+    *,
+    colour: bool,
+    width: int | None,
+) -> str:
     width = max(width or DEFAULT_WIDTH, _LEAST_WIDTH)
     out = io.StringIO()
     console = Console(
@@ -45,13 +65,12 @@ def render(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
         legacy_windows=False,
         _environ={},
     )
-    for line, tone in headline(snapshot):
+    for line, tone in head:
         _print(console, line, _STYLES[tone], width)
-    sections = tuple(tables(snapshot))
     widest = max((_cells(section, 0) for section in sections), default=0)
     for section in sections:
         console.print(_table(section, width, widest))
-    for line, tone in notes(snapshot):
+    for line, tone in tail:
         _print(console, line, _STYLES[tone] or "dim", width)
     return "".join(line.rstrip(" ") + "\n" for line in out.getvalue().splitlines())
 

@@ -8,7 +8,7 @@ import pytest
 from hand_made import COST, HOSTILE_NAMES, empty_snapshot, hanging, hostile, module, snapshot, trapped
 from rich.cells import cell_len
 
-from wasmtrace.exporters.summary import render
+from wasmtrace.exporters.summary import render, render_failure
 from wasmtrace.records import FunctionStats, HostCallStats, Outcome, Snapshot, Uninstrumented
 
 NORMAL = """\
@@ -48,6 +48,38 @@ WHOLE_CASES = {"normal": (snapshot(), NORMAL), "empty": (empty_snapshot(), EMPTY
 @pytest.mark.parametrize(("state", "text"), WHOLE_CASES.values(), ids=WHOLE_CASES)
 def test_whole_summary(state: Snapshot, text: str) -> None:
     assert render(state, colour=False, width=None) == text
+
+
+FAILURE_CASES = {
+    "returned": (empty_snapshot(outcome=Outcome.RETURNED), ""),
+    "exit-3": (empty_snapshot(outcome=Outcome.EXITED, exit_code=3), ""),
+    "trap": (
+        trapped(),
+        "app.wasm: trapped: unreachable in level_0 at 0x100\n",
+    ),
+    "timeout": (
+        empty_snapshot(outcome=Outcome.TIMED_OUT, message="time limit of 2 s reached"),
+        "app.wasm: timed out\n  time limit of 2 s reached\n  0 s wall, 0 s cpu\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "start"), FAILURE_CASES.values(), ids=FAILURE_CASES)
+def test_failure_alone(state: Snapshot, start: str) -> None:
+    text = render_failure(state, colour=False, width=None)
+    assert text.startswith(start)
+    assert bool(text) == bool(start)
+    assert "telemetry" not in text
+    assert ("trap stack" in text) == (state.outcome is Outcome.TRAPPED)
+
+
+def test_note_about_the_module_is_whole() -> None:
+    reason = "left out of the module that runs, as code has moved: " + ", ".join(
+        f".debug_{at}" for at in range(9)
+    )
+    text = render(empty_snapshot(uninstrumented=(Uninstrumented(None, "", reason),)), colour=False, width=200)
+    assert f"note: {reason}\n" in text
+    assert "not instrumented" not in text
 
 
 def changed(**changes: object) -> Snapshot:
