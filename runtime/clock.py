@@ -63,6 +63,16 @@ class Clock:
         """The longest time between two ticks while a guest ran."""
         self.cpu_seconds = 0.0
 
+    @property
+    def napping(self) -> bool:
+        """Whether the thread waits for a face, without ticking."""
+        return self._napping
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def attach(self, face: Face) -> None:
         """Sets the face's time now, and at each tick from now on."""
         with self._lock:
