@@ -12,7 +12,7 @@ from wasmtrace.instrument.module import MAGIC, VERSION, Module, Section
 from wasmtrace.instrument.sections.ids import PLACE, SectionId
 
 Payloads = Mapping[SectionId, Callable[[], list[bytes]]]
-"""New payloads, in pieces, of sections that are there and of some that are not; each made when its turn comes."""
+"""New payloads, in pieces, of sections that are there and of some that are not."""
 
 
 def assemble(module: Module, payloads: Payloads, dropped: Collection[Section] = ()) -> bytes:
