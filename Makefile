@@ -30,12 +30,17 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check $(SOURCES)
 
 # The branch folders are packages inside wasmtrace; links show them to mypy where they are imported from.
+TYPED := $(CURDIR)/build/typecheck
 types: $(VENV)/.test
-	rm -rf build/typecheck && mkdir -p build/typecheck/wasmtrace
-	ln -s $(CURDIR)/wasmtrace/* build/typecheck/wasmtrace/
-	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters build/typecheck/wasmtrace/
-	ln -s $(CURDIR)/tests $(CURDIR)/benchmarks build/typecheck/
-	cd build/typecheck && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace -p tests -p benchmarks
+	rm -rf $(TYPED) && mkdir -p $(TYPED)/wasmtrace
+	ln -s $(CURDIR)/wasmtrace/* $(TYPED)/wasmtrace/
+	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters $(TYPED)/wasmtrace/
+	cd $(TYPED) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace
+	for folder in benchmarks tests $$(find tests -mindepth 1 -type d -not -name '__pycache__'); do \
+	    ls $$folder/*.py > /dev/null 2>&1 || continue; \
+	    MYPYPATH=$(TYPED):$(CURDIR)/tests:$(CURDIR)/$$folder $(BIN)/mypy --config-file pyproject.toml \
+	        --explicit-package-bases $$folder/*.py || exit 1; \
+	done
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.bench_rewrite

@@ -63,7 +63,7 @@ class Host:
         for each in sandbox.dirs:
             path = os.fspath(each.host)
             if not os.path.isdir(path):
-                raise UsageError(f"{path!r} is not a directory")
+                raise GuestError(f"{path!r} is not a directory")
             try:
                 guest = _checked(each.guest, "directory")
                 config.preopen_dir(_checked(path, "directory"), guest, fs_mutable=not each.read_only)

@@ -79,7 +79,10 @@ def as_text(facts: dict[str, Any]) -> str:
         ("kind", facts["kind"]),
         ("size", f"{size(facts['size_bytes'])} ({facts['size_bytes']} bytes)"),
         ("sha256", facts["sha256"]),
-        ("functions", f"{functions['defined']} defined, {functions['imported']} imported, {functions['named']} named"),
+        (
+            "functions",
+            f"{functions['defined']} defined, {functions['imported']} imported, {functions['named']} named",
+        ),
         ("code", size(facts["code_bytes"])),
         ("start function", facts["start"]),
         ("features", ", ".join(facts["features"]) or "none beyond the first version of WebAssembly"),
@@ -87,7 +90,9 @@ def as_text(facts: dict[str, Any]) -> str:
         *(("memory", _memory(each)) for each in facts["memories"]),
         *_items("import", [f"{each['module']}.{each['name']} ({each['kind']})" for each in facts["imports"]]),
         *_items("export", [f"{each['name']} ({each['kind']})" for each in facts["exports"]]),
-        *_items("custom section", [f"{each['name']} ({size(each['size_bytes'])})" for each in facts["custom"]]),
+        *_items(
+            "custom section", [f"{each['name']} ({size(each['size_bytes'])})" for each in facts["custom"]]
+        ),
         (
             f"at level {inside['level']}",
             f"{inside['counted_functions']} functions counted, {inside['timed_functions']} timed, "

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ from typing import NoReturn, TypeVar
 from wasmtrace.api import Runtime, RuntimeConfig
 from wasmtrace.cli.module_input import STANDARD_INPUT, module_name, read_module
 from wasmtrace.cli.run_outputs import Outputs
-from wasmtrace.errors import UsageError, WasmtraceError
+from wasmtrace.errors import UsageError
 from wasmtrace.program import Program
 from wasmtrace.records import Level, Outcome, Snapshot
 from wasmtrace.run import Run, RunResult
@@ -27,54 +28,78 @@ from wasmtrace.runtime.sandbox import Directory, Sandbox, Stream
 
 TRAP_EXIT, TIMEOUT_EXIT = 134, 124
 _SIGNAL_BASE = 128
+_POLL_SECONDS = 0.05
 _SWITCH_SECONDS = 0.0005
 """How long a Python thread may keep the others waiting: the clock's thread must not be late."""
 T = TypeVar("T")
 
 
 class _Stopped(BaseException):
-    """A signal that ends the run. Not an Exception: nothing on the way may take it for an error."""
+    """A signal ended the run before the guest had begun."""
 
-    def __init__(self, number: int) -> None:
+
+class _Signals:
+    """Notes SIGINT and SIGTERM. The handler raises nothing: it may run in the middle of any code at all.
+
+    A second signal ends the process on the spot.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._previous = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            os._exit(_SIGNAL_BASE + number)
         self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return _SIGNAL_BASE + (self.number or 0)
+
+    def restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def wait(self, done: Callable[[float], bool], timeout: float | None = None) -> bool:
+        """Whether `done` came true before the timeout and before any signal; it is given seconds to wait."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        while self.number is None:
+            left = _POLL_SECONDS if ends is None else min(_POLL_SECONDS, ends - time.monotonic())
+            if done(max(left, 0.0)):
+                return True
+            if left <= 0:
+                return False
+        return False
 
 
 def run_guest(arguments: argparse.Namespace) -> int:
     """The guest's exit code, or the one that says why there is none."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    previous = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    signals = _Signals()
     try:
         with Outputs(arguments) as outputs:
-            return _run(arguments, outputs)
-    except _Stopped as stopped:
-        # Before the guest ran, or while its last words were being written. `Outputs` has tidied up.
-        _end_process(_SIGNAL_BASE + stopped.number)
+            return _run(arguments, outputs, signals)
+    except _Stopped:
+        _end_process(signals.exit_code)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signals.restore()
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Stopped(number)
-
-
-def _run(arguments: argparse.Namespace, outputs: Outputs) -> int:
+def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> int:
     sandbox = _sandbox(arguments)
     runtime = Runtime(_config(arguments))
-    program = _in_background(lambda: _load(runtime, arguments))
+    program = _in_background(lambda: _load(runtime, arguments), signals)
     run = runtime.start(
         program, sandbox, invoke=arguments.invoke, invoke_args=arguments.arguments if arguments.invoke else ()
     )
     outputs.watch(run)
-    abandoned = _wait(run, arguments.timeout)
-    if abandoned is not None:
-        snapshot, code = abandoned
+    if not signals.wait(run.wait, arguments.timeout):
+        snapshot, code = _abandon(run, arguments.timeout, signals)
         outputs.finish(snapshot)
+        outputs.close()
         _end_process(code)
     result = run.result()
-    if result.error is not None and not isinstance(result.error, WasmtraceError):
-        outputs.finish(result.snapshot)
-        raise result.error
     if result.values:
         print(*result.values, sep="\n", flush=True)
     outputs.finish(result.snapshot)
@@ -85,14 +110,11 @@ def _run(arguments: argparse.Namespace, outputs: Outputs) -> int:
     return exit_code(result)
 
 
-def _wait(run: Run, timeout: float | None) -> tuple[Snapshot, int] | None:
-    """None when the guest has ended by itself, else its last snapshot and the exit code of what ended the run."""
-    try:
-        if run.wait(timeout):
-            return None
-    except _Stopped as stopped:
-        name = signal.Signals(stopped.number).name
-        return run.abandon(Outcome.INTERRUPTED, f"stopped by {name}"), _SIGNAL_BASE + stopped.number
+def _abandon(run: Run, timeout: float | None, signals: _Signals) -> tuple[Snapshot, int]:
+    """The last snapshot of a guest that goes on, and the exit code of what ended the run."""
+    if signals.number is not None:
+        name = signal.Signals(signals.number).name
+        return run.abandon(Outcome.INTERRUPTED, f"stopped by {name}"), signals.exit_code
     return run.abandon(Outcome.TIMED_OUT, f"time limit of {timeout:g} s reached"), TIMEOUT_EXIT
 
 
@@ -116,8 +138,8 @@ def _end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _in_background(work: Callable[[], T]) -> T:
-    """Does it in another thread, so that a signal is seen meanwhile: compiling may take a minute."""
+def _in_background(work: Callable[[], T], signals: _Signals) -> T:
+    """Does it in another thread, so that a signal ends it: compiling may take a minute. Raises _Stopped then."""
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
@@ -131,7 +153,8 @@ def _in_background(work: Callable[[], T]) -> T:
             done.set()
 
     threading.Thread(target=target, name="wasmtrace-load", daemon=True).start()
-    done.wait()
+    if not signals.wait(done.wait):
+        raise _Stopped
     if errors:
         raise errors[0]
     return results[0]
