@@ -19,9 +19,10 @@ from wasmtrace.runtime.values import FunctionType
 DEFAULT_STACK_BYTES = 512 * 1024
 """The engine's own default."""
 FRAME_GROWTH = 4
-"""The engine's frames of an instrumented function that uses fuel are at most so many times as large as the
-plain one's (16 to 64 bytes for the smallest; typical ones grow by half): the plain program's recursion must
-be survived."""
+FRAME_GROWTH_INTERRUPTIBLE = 6
+"""The engine's frames of an instrumented function that uses fuel, and is interruptible, are at most so many
+times as large as the plain one's (16 to 64 bytes for the smallest; typical ones grow by half): a recursion
+that the plain program survives must be survived. tests/runtime/test_stack.py"""
 MAX_STACK_BYTES = 1 << 30
 _DEFAULT_ASYNC_STACK_BYTES = 2 << 20
 _ASYNC_MARGIN_BYTES = 1 << 20
@@ -71,7 +72,7 @@ class EngineSettings:
     @property
     def engine_stack_bytes(self) -> int:
         """The engine's limit, with room for the larger frames of instrumented functions."""
-        return self.max_stack_bytes * FRAME_GROWTH
+        return self.max_stack_bytes * (FRAME_GROWTH_INTERRUPTIBLE if self.interruptible else FRAME_GROWTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,7 @@ class Engine:
         try:
             return CompiledModule(wasmtime.Module(self.raw, wasm))
         except wasmtime.WasmtimeError as error:
-            raise GuestError(
-                f"the engine cannot compile the module: {' '.join(str(error).split())}"
-            ) from None
+            raise GuestError(f"the engine cannot compile the module: {' '.join(str(error).split())}") from None
 
     def increment_epoch(self) -> None:
         """Makes each running guest of an interruptible engine look whether it is to end. Any thread."""

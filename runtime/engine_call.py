@@ -78,9 +78,7 @@ class PreparedCall:
 class GuestInstance:
     """One instance of a rewritten module. `instantiate` first; the start function runs in it."""
 
-    def __init__(
-        self, engine: Engine, module: CompiledModule, sites: SiteTable, limits: Limits, owner: object
-    ) -> None:
+    def __init__(self, engine: Engine, module: CompiledModule, sites: SiteTable, limits: Limits, owner: object) -> None:
         self._engine = engine
         self._module = module
         self._sites = sites
@@ -103,18 +101,14 @@ class GuestInstance:
             self._store.set_limits(memory_size=max(self._limits.memory_bytes, layout.pages * PAGE_BYTES))
         if self._engine.settings.interruptible:
             self._epoch_callback = _EpochCallback(self._on_epoch)
-            ffi.wasmtime_store_epoch_deadline_callback(
-                self._store.ptr(), self._epoch_callback, None, _NO_FINALIZER
-            )
+            ffi.wasmtime_store_epoch_deadline_callback(self._store.ptr(), self._epoch_callback, None, _NO_FINALIZER)
             self._store.set_epoch_deadline(1)
 
     def _check_memories(self, limit_bytes: int) -> None:
         for index, memory in enumerate(self._sites.memories):
             needed = memory.min_pages * memory.page_bytes
             if not memory.imported and needed > limit_bytes:
-                raise GuestError(
-                    f"memory {index} begins with {needed} bytes, over the limit of {limit_bytes} bytes"
-                )
+                raise GuestError(f"memory {index} begins with {needed} bytes, over the limit of {limit_bytes} bytes")
 
     def _on_epoch(self, _context: Any, _data: Any, delta: Any, kind: Any) -> int:
         if self._killed:
@@ -188,9 +182,7 @@ class GuestInstance:
             release_values(params, len(params))
         if end is not None:
             return end
-        return CallEnd(
-            Outcome.RETURNED, tuple(read_values(self._store, functype.results, results, owned=True))
-        )
+        return CallEnd(Outcome.RETURNED, tuple(read_values(self._store, functype.results, results, owned=True)))
 
     def _enter(self, run: Callable[[Any], Any]) -> CallEnd | None:
         """Runs the guest; None if it returned."""
@@ -294,9 +286,7 @@ def _describe_trap(trap: wasmtime.Trap) -> RawTrap:
     except ValueError:
         found = None
     code = "trap" if found is None else found.name.lower()
-    return RawTrap(
-        code, _cause(trap.message), tuple((each.func_index, each.func_offset) for each in trap.frames)
-    )
+    return RawTrap(code, _cause(trap.message), tuple((each.func_index, each.func_offset) for each in trap.frames))
 
 
 def _describe_error(error: wasmtime.WasmtimeError | None) -> CallEnd:

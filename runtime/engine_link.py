@@ -50,7 +50,8 @@ class Host:
         return error
 
     def wasi(self, sandbox: Sandbox) -> wasmtime.WasiConfig:
-        """Raises `UsageError` for a directory or file that is not there."""
+        """Raises `GuestError` for a directory or file that is not there, `UsageError` for text that WASI
+        cannot take."""
         config = wasmtime.WasiConfig()
         config.argv = [_checked(each, "argument") for each in sandbox.args]
         config.env = [
@@ -68,7 +69,7 @@ class Host:
                 guest = _checked(each.guest, "directory")
                 config.preopen_dir(_checked(path, "directory"), guest, fs_mutable=not each.read_only)
             except wasmtime.WasmtimeError:
-                raise UsageError(f"directory {path!r} cannot be opened") from None
+                raise GuestError(f"directory {path!r} cannot be opened") from None
         return config
 
     def _set_stdin(self, config: wasmtime.WasiConfig, sandbox: Sandbox) -> None:
@@ -183,9 +184,7 @@ def _set_file(config: wasmtime.WasiConfig, attribute: str, path: Path) -> None:
     try:
         setattr(config, attribute, path)
     except wasmtime.WasmtimeError:
-        raise UsageError(
-            f"{path} cannot be opened for the guest's {attribute.removesuffix('_file')}"
-        ) from None
+        raise UsageError(f"{path} cannot be opened for the guest's {attribute.removesuffix('_file')}") from None
 
 
 def check_imports(linker: wasmtime.Linker, store: wasmtime.Store, module: CompiledModule) -> None:

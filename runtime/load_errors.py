@@ -37,9 +37,7 @@ def check_header(wasm: bytes) -> None:
     if len(wasm) < 8:
         raise DecodeError(DecodeCode.UNEXPECTED_END, "the module ends within its header", offset=len(wasm))
     if wasm[6:8] == _COMPONENT_LAYER:
-        raise UnsupportedError(
-            "this is a WebAssembly component: components are not supported yet, only core modules"
-        )
+        raise UnsupportedError("this is a WebAssembly component: components are not supported yet, only core modules")
     if wasm[4:8] != _MODULE_VERSION:
         message = f"expected module version {_MODULE_VERSION.hex(' ')}, got {wasm[4:8].hex(' ')}"
         raise DecodeError(DecodeCode.BAD_VERSION, message, offset=4)
@@ -57,6 +55,4 @@ def load_error(engine_message: str) -> WasmtraceError:
         return DecodeError(DecodeCode.UNEXPECTED_END, "the module ends too early", offset=offset)
     if _FEATURE.search(said):
         return UnsupportedError(f"the engine does not run this module: {said} (at {offset:#x})")
-    return GuestError(
-        f"not a valid module: {said} (at {offset:#x})" if found else f"not a valid module: {said}"
-    )
+    return GuestError(f"not a valid module: {said} (at {offset:#x})" if found else f"not a valid module: {said}")

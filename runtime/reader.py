@@ -68,9 +68,7 @@ class Ring:
         ring = self._sites.layout.ring_offset
         data = b"".join(self._memory.read_exact(ring + offset, length) for offset, length in spans)
         self.records_read += len(data) // RECORD_BYTES
-        return decode_records(
-            data, function_count=self._sites.function_count, memory_count=len(self._sites.memories)
-        )
+        return decode_records(data, function_count=self._sites.function_count, memory_count=len(self._sites.memories))
 
     def _take(self, batch: Batch) -> None:
         self.malformed += batch.malformed

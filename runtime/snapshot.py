@@ -121,15 +121,11 @@ def memory_stats(sites: SiteTable, counters: Counters) -> tuple[MemoryStats, ...
     """Every memory of the guest. Memories never shrink, so the present size is the peak."""
     return tuple(
         MemoryStats(index, pages, pages, memory.page_bytes, None if limit == NO_LIMIT else limit)
-        for index, (memory, (pages, limit)) in enumerate(
-            zip(sites.memories, counters.memory_pages, strict=True)
-        )
+        for index, (memory, (pages, limit)) in enumerate(zip(sites.memories, counters.memory_pages, strict=True))
     )
 
 
-def open_calls(
-    sites: SiteTable, names: FunctionNames, frames: Sequence[int], now_us: int
-) -> tuple[OpenCall, ...]:
+def open_calls(sites: SiteTable, names: FunctionNames, frames: Sequence[int], now_us: int) -> tuple[OpenCall, ...]:
     """The frames as calls, outermost first; a frame that names no function is left out."""
     calls = []
     hosts = len(sites.host_functions)

@@ -16,12 +16,14 @@ import ctypes
 import sys
 import threading
 from array import array
+from collections import deque
 
 from wasmtrace import layout as cells
 from wasmtrace.errors import GuestError
 from wasmtrace.layout import CELL_BYTES, Layout
 
 _U64 = (1 << 64) - 1
+_TICKS_KEPT = 1024
 OUTERMOST_FRAMES_KEPT = 128
 INNERMOST_FRAMES_KEPT = 896
 """A stack deeper than both together is read without its middle: a runaway recursion has 100,000 equal
@@ -58,10 +60,14 @@ class TelemetryMemory:
         self._image: _Image | None = None
         self._clock = ctypes.c_uint64.from_address(address + cells.CLOCK_OFFSET)
         self._watermark = ctypes.c_uint64.from_address(address + cells.WATERMARK_OFFSET)
+        self._slow_cutoff = ctypes.c_uint64.from_address(address + cells.SLOW_CUTOFF_OFFSET)
         self._stack_pointer = ctypes.c_uint64.from_address(address + cells.STACK_POINTER_OFFSET)
         self._stack_base = layout.stack_offset
         self._stack_top = layout.stack_offset + layout.stack_bytes
         self._slow_us = 0
+        self._ticks: deque[int] = deque()
+        """Ticks less than a threshold ago, in µs; the latest that is longer ago is `_cutoff_us`."""
+        self._cutoff_us = 0
         self._check_header()
         self._slow_us = (self._signed(cells.SLOW_THRESHOLD_OFFSET) + cells.SITE_MASK) >> cells.SITE_BITS
 
@@ -96,7 +102,7 @@ class TelemetryMemory:
                 grow_bytes = self.layout.stack_offset - self.layout.grow_offset
                 grows = ctypes.string_at(self._address + self.layout.grow_offset, grow_bytes)
                 self._image = _Image(counters, grows, self.layout.grow_offset)
-                self._clock = self._watermark = ctypes.c_uint64()
+                self._clock = self._watermark = self._slow_cutoff = ctypes.c_uint64()
                 self._stack_pointer = ctypes.c_uint64(self.layout.stack_offset)
                 self._owner = None
 
@@ -212,40 +218,54 @@ class TelemetryMemory:
     # What the host writes
 
     def tick(self, time_us: int) -> int:
-        """Sets the clock and the watermark; returns the function index of the innermost open frame, or -1."""
+        """Sets clock, cutoff and watermark; returns the function index of the innermost open frame, or -1."""
         with self._lock:
+            # The clock first: whoever is found slow by the new cutoff must be seen to have lasted so long.
             self._clock.value = time_us << cells.SITE_BITS
             offset = self._clamped_stack_pointer()
+            if self._slow_us:
+                cutoff = self._cutoff_at(time_us) << cells.SITE_BITS
+                self._slow_cutoff.value = cutoff
+                self._watermark.value = self._first_young(offset, cutoff)
             if offset == self._stack_base:
-                self._set_watermark(offset)
                 return -1
-            innermost = self._frame_at(offset - CELL_BYTES)
-            self._set_watermark(self._first_young(offset, time_us - self._slow_us))
-            return innermost & cells.SITE_MASK
+            return self._frame_at(offset - CELL_BYTES) & cells.SITE_MASK
+
+    def _cutoff_at(self, time_us: int) -> int:
+        """The last tick that is a threshold ago: a frame of an earlier tick was pushed before it, and so is slow.
+
+        Of a long threshold not every tick is remembered; the one given is then a little too early, never too late.
+        """
+        ticks = self._ticks
+        if not ticks or time_us - ticks[-1] >= self._slow_us // _TICKS_KEPT:
+            ticks.append(time_us)
+        slow_since = time_us - self._slow_us
+        while ticks and ticks[0] <= slow_since:
+            self._cutoff_us = ticks.popleft()
+        return self._cutoff_us
 
     def _frame_at(self, offset: int) -> int:
         return ctypes.c_uint64.from_address(self._address + offset).value
 
-    def _first_young(self, stack_pointer: int, slow_since_us: int) -> int:
-        """Where the first frame lies that began after `slow_since_us`; outer frames are older, so a binary
-        search."""
+    def _first_young(self, stack_pointer: int, cutoff: int) -> int:
+        """Where the first frame lies that is not below the cutoff; outer frames are older, so a binary search."""
         low, high = self._stack_base, stack_pointer
         while low < high:
             middle = low + (high - low) // (2 * CELL_BYTES) * CELL_BYTES
-            if self._frame_at(middle) >> cells.SITE_BITS <= slow_since_us:
+            if self._frame_at(middle) < cutoff:
                 low = middle + CELL_BYTES
             else:
                 high = middle
         return low
 
-    def _set_watermark(self, offset: int) -> None:
-        self._watermark.value = offset if self._slow_us else cells.WATERMARK_ALL
-
     def set_slow_threshold(self, slow_threshold_us: int) -> None:
         """From when on a call is slow; holds for calls that are open, too, from the next tick on."""
-        self._slow_us = slow_threshold_us
-        if slow_threshold_us == 0:
-            self.write_cell(cells.WATERMARK_OFFSET, cells.WATERMARK_ALL)
+        with self._lock:
+            self._slow_us = slow_threshold_us
+            self._ticks.clear()
+            self._cutoff_us = 0
+            self._slow_cutoff.value = 0 if slow_threshold_us else cells.CUTOFF_ALL
+            self._watermark.value = 0 if slow_threshold_us else cells.WATERMARK_ALL
         self.write_cell(cells.SLOW_THRESHOLD_OFFSET, cells.threshold_cell(slow_threshold_us))
 
     def set_memory_limit(self, memidx: int, pages: int) -> None:

@@ -38,9 +38,7 @@ def check_convertible(name: str, functype: FunctionType) -> None:
     """Raises `UnsupportedError` if a value of `functype` cannot pass between Python and the guest."""
     for kind in (*functype.params, *functype.results):
         if kind not in CONVERTIBLE:
-            raise UnsupportedError(
-                f"function {name!r} has the type {functype}: no Python value stands for {kind}"
-            )
+            raise UnsupportedError(f"function {name!r} has the type {functype}: no Python value stands for {kind}")
 
 
 def check_arguments(name: str, functype: FunctionType, arguments: tuple[Any, ...]) -> list[Any]:
@@ -62,9 +60,7 @@ def check_results(name: str, functype: FunctionType, returned: Any) -> list[Any]
     else:
         values = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     if len(values) != len(functype.results):
-        raise UsageError(
-            f"host function {name} must return {len(functype.results)} results, got {len(values)}"
-        )
+        raise UsageError(f"host function {name} must return {len(functype.results)} results, got {len(values)}")
     return [
         check_value(kind, value, f"result of host function {name}")
         for kind, value in zip(functype.results, values, strict=True)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
-import resource
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,40 +141,42 @@ def test_a_directory_in_the_place_of_the_file_is_no_failure(directory: Path) -> 
     assert files(directory) == [f"{KEY}.wtc"]
 
 
-def _store_with_little_room(directory: Path) -> None:
-    import signal
+PREAMBLE = f"""
+import os, resource, signal, sys
+from pathlib import Path
+from wasmtrace.cache import RewriteCache, Rewritten
+from wasmtrace.sites import SiteTable
+import json
+sites = SiteTable.from_json(json.loads({json.dumps(SITES.as_json())!r}))
+cache = RewriteCache(Path(sys.argv[1]))
+"""
+LITTLE_ROOM = """
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(cache.store("KEY", Rewritten(bytes(100_000), sites)))
+"""
+STORE_AND_LOAD = """
+fill = int(sys.argv[2])
+for _ in range(100):
+    assert cache.store("KEY", Rewritten(bytes([fill]) * 50_000, sites))
+    found = cache.load("KEY")
+    assert found is not None and found.wasm in (bytes([1]) * 50_000, bytes([2]) * 50_000)
+print("done")
+"""
 
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-    stored = RewriteCache(directory).store(KEY, rewritten(size=100_000))
-    os._exit(3 if stored else 0)
+
+def started(code: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PREAMBLE + code, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_full_disk_leaves_nothing_behind(directory: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_store_with_little_room, args=(directory,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
+    assert started(LITTLE_ROOM, str(directory)).communicate(timeout=60)[0] == "False\n"
     assert files(directory) == []
-    assert RewriteCache(directory).load(KEY) is None
-
-
-def _store_and_load(directory: Path, fill: int) -> None:
-    cache = RewriteCache(directory)
-    for _ in range(100):
-        assert cache.store(KEY, rewritten(fill, 50_000))
-        found = cache.load(KEY)
-        assert found is not None
-        assert found.wasm == bytes([found.wasm[0]]) * 50_000
-    os._exit(0)
+    assert RewriteCache(directory).load("KEY") is None
 
 
 def test_two_processes_at_once_each_see_whole_files(directory: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_store_and_load, args=(directory, fill)) for fill in (1, 2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert files(directory) == [f"{KEY}.wtc"]
+    processes = [started(STORE_AND_LOAD, str(directory), fill) for fill in ("1", "2")]
+    assert [each.communicate(timeout=120)[0] for each in processes] == ["done\n", "done\n"]
+    assert files(directory) == ["KEY.wtc"]

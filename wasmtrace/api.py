@@ -60,6 +60,10 @@ class RuntimeConfig:
     """Called with each event, from the reading thread or the guest's."""
 
     def __post_init__(self) -> None:
+        if self.ring_capacity < 1 or self.ring_capacity & (self.ring_capacity - 1):
+            raise UsageError(f"expected a ring capacity that is a power of two, got {self.ring_capacity}")
+        if not 0 <= self.slow_threshold_us < 1 << 40:
+            raise UsageError(f"expected a slow threshold of 0 or more, got {self.slow_threshold_us} µs")
         if self.fuel_limit is not None and not self.fuel:
             raise UsageError("a fuel limit needs fuel")
         if self.fuel_limit is not None and not 0 <= self.fuel_limit < 1 << 63:

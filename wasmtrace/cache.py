@@ -4,7 +4,7 @@ One file for each key: magic, lengths, SHA-256 of what follows, the site table a
 Files are written aside and renamed, so that two processes at once each see a whole file. What is damaged, or
 could have been written by somebody else, is not trusted: it is built again.
 
-The directory comes from the caller (`default_directory` reads the environment for the CLI).
+The directory comes from the caller: nothing here reads the environment.
 """
 
 from __future__ import annotations
@@ -33,15 +33,6 @@ class Rewritten:
 
     wasm: bytes
     sites: SiteTable
-
-
-def default_directory(environ: Mapping[str, str]) -> Path | None:
-    """`$XDG_CACHE_HOME/wasmtrace`, else `~/.cache/wasmtrace`; None without a home."""
-    base = environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base, "wasmtrace")
-    home = environ.get("HOME", "")
-    return Path(home, ".cache", "wasmtrace") if os.path.isabs(home) else None
 
 
 def cache_key(module_sha256: str, settings: Mapping[str, object], version: str) -> str:

@@ -106,9 +106,7 @@ class Instance:
             except BaseException as error:
                 errors.append(error)
 
-        thread = native_stack.start_thread(
-            work, name="wasmtrace-call", engine_stack_bytes=self._engine_stack_bytes
-        )
+        thread = native_stack.start_thread(work, name="wasmtrace-call", engine_stack_bytes=self._engine_stack_bytes)
         thread.join()
         if errors:
             raise errors[0]

@@ -123,16 +123,12 @@ def build(
     compiled = engine.compile(rewritten.wasm)
     compiled_ns = now_ns()
     sites = rewritten.sites
-    info = ModuleInfo(
-        name, sha256, len(source), len(rewritten.wasm), Level(rewriting.level), sites.function_count
-    )
+    info = ModuleInfo(name, sha256, len(source), len(rewritten.wasm), Level(rewriting.level), sites.function_count)
     subject = Subject(
         info=info,
         sites=sites,
         names=functools.cache(lambda: _names(source)),
-        original_offset=functools.lru_cache(maxsize=1024)(
-            lambda f, offset: _original(source, rewriting, f, offset)
-        ),
+        original_offset=functools.lru_cache(maxsize=1024)(lambda f, offset: _original(source, rewriting, f, offset)),
         has_start=has_start(source),
         instrument_seconds=(rewritten_ns - began_ns) / 1e9,
         instrument_cached=cached,

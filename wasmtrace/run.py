@@ -123,9 +123,7 @@ def _entry(instance: Instance, invoke: str | None) -> str:
         if name in exports:
             return name
     functions = ", ".join([each.name for each in exports.values() if each.functype is not None][:8])
-    raise UsageError(
-        f"the module is no command: it exports no _start; name a function to call: {functions or 'none'}"
-    )
+    raise UsageError(f"the module is no command: it exports no _start; name a function to call: {functions or 'none'}")
 
 
 def _arguments(instance: Instance, entry: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -119,33 +119,60 @@ def test_of_a_very_deep_stack_both_ends_are_kept() -> None:
 
 
 @pytest.mark.parametrize("young", range(6))
-def test_a_tick_sets_clock_and_watermark_and_names_the_innermost(young: int) -> None:
+def test_a_tick_sets_clock_cutoff_and_watermark_and_names_the_innermost(young: int) -> None:
     image = Image(slow_threshold_us=1000)
     memory = opened(image)
-    for start_us in (10, 20, 30, 40, 50)[: 5 - young] + (9001, 9002, 9003, 9004, 9005)[:young]:
-        image.push_frame(start_us % 4, start_us)
+    for time_us in (50, 8000, 9000, 9500):
+        memory.tick(time_us)
+    for start_us in (10, 20, 30, 40, 50)[: 5 - young] + (9000, 9000, 9500, 9500, 9500)[:young]:
+        image.push_frame(start_us // 10 % 4, start_us)
     innermost = memory.tick(10_000)
     assert cells.time_us_of(image.get(cells.CLOCK_OFFSET)) == 10_000
+    assert image.get(cells.SLOW_CUTOFF_OFFSET) == cells.stamp(9000)
     assert image.get(cells.WATERMARK_OFFSET) == LAYOUT.stack_offset + 8 * (5 - young)
-    assert innermost == (9000 + young if young else 50) % 4
+    assert innermost == ((9000, 9000, 9500, 9500, 9500)[young - 1] if young else 50) // 10 % 4
 
 
-@pytest.mark.parametrize(("age_us", "slow"), [(999, False), (1000, True)])
-def test_a_call_is_slow_from_the_threshold_on(age_us: int, slow: bool) -> None:
+CUTOFFS = [
+    pytest.param([100], 100, 0, id="first-tick"),
+    pytest.param([100, 1099], 1099, 0, id="just-not-a-threshold-ago"),
+    pytest.param([100, 1100], 1100, 100, id="a-threshold-ago"),
+    pytest.param([100, 600, 1100, 1700], 1700, 600, id="the-last-of-those"),
+    pytest.param([100, 600, 9000], 9000, 600, id="a-late-tick"),
+]
+
+
+@pytest.mark.parametrize(("ticks", "clock_us", "cutoff_us"), CUTOFFS)
+def test_the_cutoff_is_the_last_tick_a_threshold_ago(ticks: list[int], clock_us: int, cutoff_us: int) -> None:
     image = Image(slow_threshold_us=1000)
     memory = opened(image)
-    image.push_frame(1, 500)
-    memory.tick(500 + age_us)
-    assert (image.get(cells.WATERMARK_OFFSET) > LAYOUT.stack_offset) is slow
+    for time_us in ticks:
+        memory.tick(time_us)
+    assert image.get(cells.CLOCK_OFFSET) == cells.stamp(clock_us)
+    assert image.get(cells.SLOW_CUTOFF_OFFSET) == cells.stamp(cutoff_us)
 
 
-def test_with_threshold_0_every_frame_is_below_the_watermark() -> None:
+def test_with_a_long_threshold_few_ticks_are_kept_and_the_cutoff_is_never_too_late() -> None:
+    image = Image(slow_threshold_us=10_000_000)
+    memory = opened(image)
+    for time_us in range(0, 30_000_000, 1000):
+        memory.tick(time_us)
+        cutoff_us = cells.time_us_of(image.get(cells.SLOW_CUTOFF_OFFSET))
+        assert cutoff_us <= max(0, time_us - 10_000_000)
+        assert time_us < 10_030_000 or cutoff_us >= time_us - 10_030_000
+
+
+def test_with_threshold_0_every_frame_is_below_cutoff_and_watermark() -> None:
     image = Image()
     memory = opened(image)
     memory.set_slow_threshold(0)
     memory.tick(10)
     assert image.get(cells.WATERMARK_OFFSET) == cells.WATERMARK_ALL
-    assert image.get(cells.SLOW_THRESHOLD_OFFSET) == cells.threshold_cell(0) & U64
+    assert image.get(cells.SLOW_CUTOFF_OFFSET) == cells.CUTOFF_ALL
+    memory.set_slow_threshold(1000)
+    memory.tick(20)
+    assert image.get(cells.WATERMARK_OFFSET) == LAYOUT.stack_offset
+    assert image.get(cells.SLOW_CUTOFF_OFFSET) == 0
 
 
 @pytest.mark.parametrize("threshold_us", [0, 1, 1000, 5_000_000])
