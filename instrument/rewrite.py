@@ -55,12 +55,13 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     Raises: DecodeError, UnsupportedError.
     """
     plan, walk = _prepare(wasm, options)
+    _check_function_count(plan)
     module = plan.module
     code = [b"".join(walk.rewrite(ordinal)) for ordinal in range(len(module.bodies))]
     code += [each.encode() for each in plan.new_functions]
     code.insert(0, encode_u32(len(module.bodies) + len(plan.new_functions)))
     plan.layout = replace(plan.layout, grow_site_count=len(plan.grow_sites))
-    _check_room(plan)
+    _check_pages(plan.layout.pages)
     dropped = _stale_sections(module)
     sites = _site_table(plan, dropped)
     return Instrumented(assemble(module, _new_payloads(plan, code, sites), dropped), sites)
@@ -86,17 +87,17 @@ def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: in
     return None
 
 
-def _check_room(plan: Plan) -> None:
-    """Raises UnsupportedError where what was added passes a limit of the engine, or signed addresses."""
-    function_count = len(plan.module.function_typeidxs) + len(plan.new_functions)
-    if function_count > MAX_FUNCTIONS:
-        raise UnsupportedError(
-            f"expected at most {MAX_FUNCTIONS} functions with those added, got {function_count}"
-        )
-    if plan.layout.pages > MAX_TELEMETRY_PAGES:
-        raise UnsupportedError(
-            f"expected at most {MAX_TELEMETRY_PAGES} pages of telemetry memory, got {plan.layout.pages}"
-        )
+def _check_function_count(plan: Plan) -> None:
+    """Raises UnsupportedError. All functions that are added are known before the code is walked."""
+    count = len(plan.module.function_typeidxs) + len(plan.new_functions)
+    if count > MAX_FUNCTIONS:
+        raise UnsupportedError(f"expected at most {MAX_FUNCTIONS} functions with those added, got {count}")
+
+
+def _check_pages(pages: int) -> None:
+    """Raises UnsupportedError."""
+    if pages > MAX_TELEMETRY_PAGES:
+        raise UnsupportedError(f"expected at most {MAX_TELEMETRY_PAGES} pages of telemetry memory, got {pages}")
 
 
 def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:

@@ -164,7 +164,7 @@ def test_proc_exit_leaves_its_frames() -> None:
 
 # Stack exhaustion
 
-PLAIN_STACK = 128 << 10
+PLAIN_STACK = 64 << 10
 STACK_FACTOR = 4
 """What fits in a stack of some size fits, rewritten, in one of this many times that size.
 

@@ -39,6 +39,7 @@ def engine(max_wasm_stack: int | None = None) -> wasmtime.Engine:
     config.wasm_gc = True
     config.wasm_exceptions = True
     config.wasm_threads = True
+    config.shared_memory = True
     config.wasm_memory64 = True
     if max_wasm_stack is not None:
         config.max_wasm_stack = max_wasm_stack
