@@ -286,7 +286,12 @@ def _describe_trap(trap: wasmtime.Trap) -> RawTrap:
     except ValueError:
         found = None
     code = "trap" if found is None else found.name.lower()
-    return RawTrap(code, _cause(trap.message), tuple((each.func_index, each.func_offset) for each in trap.frames))
+    return RawTrap(code, _cause(trap.message), tuple((each.func_index, _offset(each)) for each in trap.frames))
+
+
+def _offset(frame: wasmtime.Frame) -> int:
+    """Where in the function's body; the engine says -1 for the stack check before its first instruction."""
+    return frame.func_offset if frame.func_offset < 1 << 63 else 0
 
 
 def _describe_error(error: wasmtime.WasmtimeError | None) -> CallEnd:

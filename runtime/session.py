@@ -36,6 +36,10 @@ from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import FunctionNames, SiteTable
 
 
+_EXIT_CODES = {Outcome.RETURNED: 0, Outcome.TRAPPED: 134}
+"""What a process would exit with; a guest that called `proc_exit` says so itself."""
+
+
 class Offsets(Protocol):
     """Maps an offset in a rewritten function's body to the module as it came."""
 
@@ -210,7 +214,8 @@ class Session:
             now.fuel = self.guest.fuel_used
             if now.running or now.abandoned:
                 return
-            now.outcome, now.exit_code, now.raw_trap = end.outcome, end.exit_code, end.trap
+            now.outcome, now.raw_trap = end.outcome, end.trap
+            now.exit_code = _EXIT_CODES.get(end.outcome, end.exit_code)
             now.message = self._explain(end)
             now.last_frames, now.last_frames_us = frames, self.now_us()
 

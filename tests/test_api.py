@@ -177,6 +177,8 @@ def test_stack_exhaustion_twice(instance: Instance) -> None:
             instance.call("deep")
         assert caught.value.trap is not None
         assert caught.value.trap.code == "stack_overflow"
+        assert {entry.function.name for entry in caught.value.trap.stack} == {"deep"}
+        assert all(entry.offset is not None for entry in caught.value.trap.stack)
     snapshot = instance.snapshot()
     assert snapshot.message == "the stack limit of 524288 bytes is reached"
     assert functions(snapshot)["deep"].calls > 2 * 16_000
@@ -491,7 +493,7 @@ INVOKES = [
 @pytest.mark.parametrize("arguments", [("1", "0xff"), (1, 255)])
 def test_invoke(runtime: Runtime, shapes: Program, arguments: tuple[Any, ...]) -> None:
     result = runtime.run(shapes, invoke="add", invoke_args=arguments)
-    assert (result.outcome, result.values, result.exit_code) == (Outcome.RETURNED, (256,), None)
+    assert (result.outcome, result.values, result.exit_code) == (Outcome.RETURNED, (256,), 0)
 
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), INVOKES)
@@ -530,7 +532,7 @@ def test_a_start_function_is_counted_and_its_trap_told(runtime: Runtime) -> None
     with pytest.raises(GuestStopped, match="the start function trapped"):
         runtime.instantiate(trapping)
     result = runtime.run(trapping)
-    assert result.outcome is Outcome.TRAPPED
+    assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
     assert result.snapshot.trap is not None
     assert [entry.function.name for entry in result.snapshot.trap.stack] == ["s"]
 

@@ -91,7 +91,8 @@ class Run:
         if self._end is None or not self._ended.is_set():
             raise GuestError("the guest is still running")
         end = self._end
-        return RunResult(end.outcome, end.exit_code, end.values, self.snapshot(), end.error)
+        snapshot = self.snapshot()
+        return RunResult(end.outcome, snapshot.exit_code, end.values, snapshot, end.error)
 
     def kill(self) -> None:
         """Ends the guest at its next loop or call. Any thread; needs `RuntimeConfig.interruptible`."""
