@@ -90,9 +90,7 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     sandbox = _sandbox(arguments)
     runtime = Runtime(_config(arguments))
     program = _in_background(lambda: _load(runtime, arguments), signals)
-    run = runtime.start(
-        program, sandbox, invoke=arguments.invoke, invoke_args=arguments.arguments if arguments.invoke else ()
-    )
+    run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
     if not signals.wait(run.wait, arguments.timeout):
         snapshot, code = _abandon(run, arguments.timeout, signals)
@@ -164,6 +162,14 @@ def _load(runtime: Runtime, arguments: argparse.Namespace) -> Program:
     return runtime.load(read_module(arguments.module), module_name(arguments.module))
 
 
+def _invoke_args(program: Program, arguments: argparse.Namespace) -> list[str]:
+    """The words after MODULE, for a function that takes arguments; one that takes none finds them in its `argv`."""
+    if arguments.invoke is None or not program.function_type(arguments.invoke).params:
+        return []
+    words: list[str] = arguments.arguments
+    return words
+
+
 def _config(arguments: argparse.Namespace) -> RuntimeConfig:
     if arguments.no_fuel and arguments.fuel is not None:
         raise UsageError("--fuel and --no-fuel contradict each other")
@@ -196,10 +202,9 @@ def _cache_dir() -> Path | None:
 
 def _sandbox(arguments: argparse.Namespace) -> Sandbox:
     from_stdin = arguments.module == STANDARD_INPUT
-    own = () if arguments.invoke else tuple(arguments.arguments)
     dirs = [(text, False) for text in arguments.dir] + [(text, True) for text in arguments.dir_ro]
     return Sandbox(
-        args=(module_name(arguments.module), *own),
+        args=(module_name(arguments.module), *arguments.arguments),
         env=dict(_variable(each) for each in arguments.env),
         dirs=[_directory(text, read_only) for text, read_only in dirs],
         stdin=None if from_stdin else Stream.INHERIT,
