@@ -7,6 +7,8 @@ stable when the module has none: `func[INDEX]` of a module known by its SHA-256.
 
 from __future__ import annotations
 
+import math
+import re
 from functools import cached_property
 
 from wasmtrace.instrument.module import Module, decode
@@ -14,14 +16,30 @@ from wasmtrace.instrument.sections.imports import FUNC_KIND
 from wasmtrace.instrument.sections.names import decode_function_names
 from wasmtrace.records import FunctionName
 
-_MANGLED = ("_Z", "__Z", "_R", "__R", "?")
-MAX_NAME_CHARACTERS = 100_000
-"""A longer name is cut before it is demangled: nobody reads it, and hostile ones take time."""
+_MANGLED = ("_Z", "__Z", "_R", "__R")
+MAX_MANGLED_CHARACTERS = 4000
+"""A longer name stays as it is: the demangler recurses, and deep nesting would exhaust the process's own
+stack."""
+MAX_DEMANGLED_CHARACTERS = 1 << 28
+_BACK_REFERENCE = re.compile("[STB][0-9A-Za-z]{0,6}_")
+_LONGEST_ABBREVIATION = 40
+"""`Ss` stands for some seventy characters."""
+
+
+def _may_explode(name: str) -> bool:
+    """Whether the name could come out longer than `MAX_DEMANGLED_CHARACTERS`.
+
+    A back reference repeats what was said before, so k of them in each of n / k steps make k^(n / k) of one
+    part, which is most for k = 3. A name of 300 characters can stand for more than any memory holds.
+    """
+    references = len(_BACK_REFERENCE.findall(name))
+    room = MAX_DEMANGLED_CHARACTERS / (len(name) * _LONGEST_ABBREVIATION)
+    return references * math.log(3) / 3 > math.log(room)
 
 
 def demangle(name: str) -> str:
     """The name in its language's form (Rust v0 and legacy, C++), or as it is."""
-    if not name.startswith(_MANGLED) or len(name) > MAX_NAME_CHARACTERS:
+    if not name.startswith(_MANGLED) or len(name) > MAX_MANGLED_CHARACTERS or _may_explode(name):
         return name
     import pydemumble
 

@@ -14,6 +14,7 @@ Spec: exec/instructions.html#exec-memory-grow
 from __future__ import annotations
 
 from wasmtrace import layout as cells
+from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument import emit
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.opcodes import Op
@@ -121,6 +122,9 @@ class GrowthProbe:
         if code != Op.MEMORY_GROW:
             return None
         memidx = read_index(self._plan.module.data, position + 1, end)[0]
+        if memidx >= len(self._growers):
+            message = f"expected a memory index below {len(self._growers)}, got {memidx}"
+            raise DecodeError(DecodeCode.BAD_INDEX, message, offset=position)
         site = self._sites.setdefault(GrowSite(body.funcidx, memidx), len(self._sites))
         if site == len(self._plan.grow_sites):
             self._plan.grow_sites.append(GrowSite(body.funcidx, memidx))
