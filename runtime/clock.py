@@ -29,18 +29,31 @@ class Tickable(Protocol):
 class Face:
     """One telemetry memory as the clock sees it: when its time began, and who used the time."""
 
-    __slots__ = ("_memory", "origin_ns", "self_ns")
+    __slots__ = ("_last_ns", "_memory", "_running", "origin_ns", "self_ns")
 
     def __init__(self, memory: Tickable, origin_ns: int) -> None:
         self._memory = memory
+        self._last_ns = 0
+        self._running = False
         self.origin_ns = origin_ns
         self.self_ns: dict[int, int] = {}
         """By function index: the time in which it was the innermost frame, sampled."""
 
-    def show(self, now_ns: int, elapsed_ns: int) -> None:
+    def begin(self, now_ns: int) -> None:
+        """The guest is about to run."""
+        self._last_ns = now_ns
+        self._running = True
+        self._memory.tick((now_ns - self.origin_ns) // 1000)
+
+    def stop(self) -> None:
+        """It has ended: what passes until the clock lets go is nobody's time."""
+        self._running = False
+
+    def show(self, now_ns: int) -> None:
         funcidx = self._memory.tick((now_ns - self.origin_ns) // 1000)
-        if elapsed_ns and funcidx >= 0:
-            self.self_ns[funcidx] = self.self_ns.get(funcidx, 0) + elapsed_ns
+        if funcidx >= 0 and self._running:
+            self.self_ns[funcidx] = self.self_ns.get(funcidx, 0) + now_ns - self._last_ns
+        self._last_ns = now_ns
 
 
 class Clock:
@@ -80,7 +93,7 @@ class Clock:
             if not self._faces:
                 self._last_ns = now
             self._faces[id(face)] = face
-            face.show(now, 0)
+            face.begin(now)
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="wasmtrace-clock", daemon=True)
                 self._thread.start()
@@ -103,7 +116,7 @@ class Clock:
                 self.ticks += 1
                 self.late_max_ns = max(self.late_max_ns, elapsed)
                 for face in faces.values():
-                    face.show(now, elapsed)
+                    face.show(now)
             return len(faces)
 
     def close(self) -> None:

@@ -35,7 +35,6 @@ from wasmtrace.runtime.reader import Reader, Ring
 from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import FunctionNames, SiteTable
 
-
 _EXIT_CODES = {Outcome.RETURNED: 0, Outcome.TRAPPED: 134}
 """What a process would exit with; a guest that called `proc_exit` says so itself."""
 
@@ -191,6 +190,7 @@ class Session:
     def _detach(self) -> None:
         assert self._face is not None
         assert self._ring is not None
+        self._face.stop()
         self._account.end()
         self._clock.detach(self._face)
         self._reader.detach(self._ring)
@@ -274,17 +274,16 @@ class Session:
         with self._state:
             raw = self._now.raw_trap
             if raw is not None and self._now.trap is None:
-                self._now.trap = self._resolve(raw)
+                self._now.trap = self._resolve(raw, self._now.last_frames)
             return self._now.trap
 
-    def _resolve(self, raw: RawTrap) -> Trap:
+    def _resolve(self, raw: RawTrap, frames: Sequence[int]) -> Trap:
         names, count = self.subject.names(), self.subject.sites.function_count
-        stack = tuple(
-            StackEntry(names[funcidx], self.subject.original_offset(funcidx, offset))
-            for funcidx, offset in raw.frames
-            if funcidx < count
-        )
-        return Trap(raw.code, raw.message, stack)
+        inner = [(funcidx, offset) for funcidx, offset in raw.frames if funcidx < count]
+        stack = [StackEntry(names[funcidx], self.subject.original_offset(funcidx, offset)) for funcidx, offset in inner]
+        for funcidx in stats.frames_around([funcidx for funcidx, _ in inner], frames):
+            stack.append(StackEntry(names[funcidx], None))
+        return Trap(raw.code, raw.message, tuple(stack))
 
     def _open_calls(self, frames: Sequence[int], now_us: int) -> tuple[OpenCall, ...]:
         if not frames:

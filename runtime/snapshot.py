@@ -137,6 +137,20 @@ def open_calls(sites: SiteTable, names: FunctionNames, frames: Sequence[int], no
     return tuple(calls)
 
 
+def frames_around(stack: Sequence[int], frames: Sequence[int]) -> list[int]:
+    """The function indices of the frames around an engine's stack, innermost first.
+
+    The engine tells of its innermost 20 calls only. `stack` is what it told, innermost first; `frames` are those of
+    the shadow stack, outermost first, which lacks functions without a frame.
+    """
+    around = [cells.funcidx_of(frame) for frame in reversed(frames)]
+    place = 0
+    for funcidx in stack:
+        if place < len(around) and around[place] == funcidx:
+            place += 1
+    return around[place:] if place else []
+
+
 def uninstrumented(sites: SiteTable, names: FunctionNames) -> tuple[Uninstrumented, ...]:
     """What carries no probe, or not all of them, with names."""
     return tuple(

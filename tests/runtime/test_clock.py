@@ -148,3 +148,25 @@ def test_close_twice_and_without_a_thread(time: FakeTime) -> None:
     memory = FakeMemory()
     clock.attach(Face(memory, time.now))
     assert memory.shown == [0]
+
+
+def test_time_after_the_guest_has_ended_is_nobodys(clock: Clock, time: FakeTime) -> None:
+    face = Face(FakeMemory(innermost=2), time.now)
+    clock.attach(face)
+    time.now += MS
+    clock.tick()
+    face.stop()
+    time.now += 50 * MS
+    clock.tick()
+    clock.detach(face)
+    assert face.self_ns == {2: MS}
+
+
+def test_a_face_attached_between_ticks_gets_its_own_part(clock: Clock, time: FakeTime) -> None:
+    first, second = (Face(FakeMemory(innermost=1), time.now) for _ in range(2))
+    clock.attach(first)
+    time.now += 6 * MS
+    clock.attach(second)
+    time.now += 4 * MS
+    clock.tick()
+    assert (first.self_ns, second.self_ns) == ({1: 10 * MS}, {1: 4 * MS})
