@@ -1,0 +1,1 @@
+"""The specification's own tests, plain and instrumented; and an oracle for the counts."""
