@@ -10,13 +10,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .outcomes import ScriptRun, differences
-from .refusals import REFUSALS
-from .scripts import missing_reason, script_names
-from .table import document, text_table
-from .worker import Died, Worker
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
+from spec_outcomes import ScriptRun, differences  # noqa: E402
+from spec_refusals import REFUSALS  # noqa: E402
+from spec_scripts import missing_reason, script_names  # noqa: E402
+from spec_table import document, text_table  # noqa: E402
+from spec_worker import Died, Worker  # noqa: E402
+
+DOCUMENT = HERE.parents[1] / "docs" / "conformance.md"
 
 
 def main(arguments: list[str]) -> int:

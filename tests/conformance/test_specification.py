@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from .outcomes import differences
-from .refusals import REFUSALS
-from .scripts import missing_reason, script_names
-from .worker import Worker
+from spec_outcomes import differences
+from spec_refusals import REFUSALS
+from spec_scripts import missing_reason, script_names
+from spec_worker import Worker
 
 
 @pytest.fixture(scope="module")

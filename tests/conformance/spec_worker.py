@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from .outcomes import Outcome, ScriptRun
+from spec_outcomes import Outcome, ScriptRun
 
-_ROOT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).resolve().parent
 _TIMEOUT_S = 300.0
-_MAIN = "from tests.conformance.worker import serve; serve()"
+_MAIN = "from spec_worker import serve; serve()"
 
 
 class Died(Exception):
@@ -70,7 +70,7 @@ class Worker:
     def _start() -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", _MAIN],
-            cwd=_ROOT,
+            cwd=_HERE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,9 +80,9 @@ class Worker:
 
 def serve() -> None:
     """The process's side."""
-    from .runner import run_script
-    from .scripts import load_script
-    from .variants import VARIANTS
+    from spec_runner import run_script
+    from spec_scripts import load_script
+    from spec_variants import VARIANTS
 
     for line in sys.stdin:
         script = load_script(line.strip())

@@ -8,17 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import wasmtime
+from spec_guests import RETURNED, End, Ended, Guests, Instance
+from spec_host import define_spectest
+from spec_outcomes import Outcome, ScriptRun
+from spec_scripts import Command, Script
+from spec_soundness import Telemetry, Unsound
+from spec_values import matches, new_values, release, write
+from spec_variants import Loaded, Variant, engine_for, load
 
 from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument import instrument
-
-from .guests import RETURNED, End, Ended, Guests, Instance
-from .outcomes import Outcome, ScriptRun
-from .scripts import Command, Script
-from .soundness import Telemetry, Unsound
-from .spectest_host import define_spectest
-from .values import matches, new_values, release, write
-from .variants import Loaded, Variant, engine_for, load
 
 _WORDS = (
     (re.compile(r"null (array|function|i31|structure|exception) reference"), "null reference"),
@@ -44,6 +43,7 @@ class ScriptRunner:
         self._last_definition: Loaded | None = None
         self._last: Instance | None = None
         self._telemetry: list[Telemetry] = []
+        self._uncounted = 0
         self._commands: dict[str, Callable[[Command], str]] = {
             "module": self._module,
             "module_definition": self._module_definition,
@@ -62,11 +62,14 @@ class ScriptRunner:
 
     def run(self) -> ScriptRun:
         outcomes = [self._outcome(command) for command in self._script.commands]
-        calls = sum(sum(each.calls()) for each in self._telemetry)
+        calls = self._calls() - self._uncounted
         slow = sum(each.slow_calls() for each in self._telemetry)
         self._telemetry.clear()
         self._guests.close()
         return ScriptRun(self._variant.name, outcomes, self._host_calls, calls, slow)
+
+    def _calls(self) -> int:
+        return sum(sum(each.calls()) for each in self._telemetry)
 
     def _outcome(self, command: Command) -> Outcome:
         kind, line = command["type"], command["line"]
@@ -185,7 +188,12 @@ class ScriptRunner:
         return self._assert_end(command, End.THREW)
 
     def _assert_exhaustion(self, command: Command) -> str:
-        return self._assert_end(command, End.TRAPPED, text=command["text"])
+        # How deep it gets, and so how many calls there are, is the engine's choice.
+        before = self._calls()
+        try:
+            return self._assert_end(command, End.TRAPPED, text=command["text"])
+        finally:
+            self._uncounted += self._calls() - before
 
     def _assert_unlinkable(self, command: Command) -> str:
         ended, _ = self._instantiate(self._load(command))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from importlib.metadata import version
 
-from .outcomes import ScriptRun
-from .refusals import REFUSALS
-from .scripts import VARIABLE
-from .variants import VARIANTS
+from spec_outcomes import ScriptRun
+from spec_refusals import REFUSALS
+from spec_scripts import VARIABLE
+from spec_variants import VARIANTS
 
 Runs = dict[str, list[ScriptRun]]
 

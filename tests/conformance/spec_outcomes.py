@@ -21,7 +21,7 @@ class ScriptRun(NamedTuple):
     outcomes: list[Outcome]
     host_calls: list[str]
     calls: int
-    """Of all functions of all instances, by the telemetry; 0 where there is none."""
+    """Of all functions of all instances, by the telemetry, but for what exhausts the stack; 0 where there is none."""
     slow_calls: int
 
 

@@ -12,9 +12,8 @@ from enum import Enum
 from typing import Any
 
 import wasmtime
+from spec_values import ANY, EXTERN, new_values, release
 from wasmtime import _ffi as ffi
-
-from .values import ANY, EXTERN, new_values, release
 
 _FUNC_EXTERN, _GLOBAL_EXTERN, _MEMORY_EXTERN = 0, 1, 3
 

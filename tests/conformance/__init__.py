@@ -1,1 +1,0 @@
-"""The specification's own tests, plain and instrumented; and an oracle for the counts."""
