@@ -69,10 +69,7 @@ class TelemetryMemory:
         """Ticks less than a threshold ago, in µs; the latest that is longer ago is `_cutoff_us`."""
         self._cutoff_us = 0
         self._check_header()
-        self._slow_us = (self._signed(cells.SLOW_THRESHOLD_OFFSET) + cells.SITE_MASK) >> cells.SITE_BITS
-
-    def _signed(self, offset: int) -> int:
-        return int.from_bytes(self.read_exact(offset, CELL_BYTES), "little", signed=True)
+        self._slow_us = self.read_cell(cells.SLOW_THRESHOLD_OFFSET)
 
     def _check_header(self) -> None:
         expected = {
@@ -266,7 +263,7 @@ class TelemetryMemory:
             self._cutoff_us = 0
             self._slow_cutoff.value = 0 if slow_threshold_us else cells.CUTOFF_ALL
             self._watermark.value = 0 if slow_threshold_us else cells.WATERMARK_ALL
-        self.write_cell(cells.SLOW_THRESHOLD_OFFSET, cells.threshold_cell(slow_threshold_us))
+        self.write_cell(cells.SLOW_THRESHOLD_OFFSET, slow_threshold_us)
 
     def set_memory_limit(self, memidx: int, pages: int) -> None:
         self.write_cell(self.layout.memory_cell(memidx) + cells.MEMORY_LIMIT_FIELD, pages)

@@ -9,8 +9,7 @@ The shadow stack is last: an overflow of it traps at the end of the memory, and 
 cells stand before it because how many there are is known only when all code has been seen.
 
 Times are microseconds since the clock's origin. A *stamp* is `time_us << SITE_BITS`; a frame on the shadow stack is
-`stamp | funcidx`. The clock cell holds a stamp, so that a frame is one OR, and `clock - frame` compares with a
-threshold cell that allows for the low bits (`threshold_cell`), without a shift or a mask in the guest.
+`stamp | funcidx`. The clock cell holds a stamp, so that a frame is one OR of it with a small constant.
 
 Outer frames are older than inner ones, so the calls that are already slow are a prefix of the shadow stack. At each
 tick of the clock the host writes the *cutoff*, the stamp below which a frame is slow, and the *watermark*, the end of
@@ -50,6 +49,7 @@ RING_CAPACITY_OFFSET = 48
 STACK_BASE_OFFSET = 56
 CLOCK_OFFSET = 64
 SLOW_THRESHOLD_OFFSET = 72
+"""In µs, for the host: the guest looks at what the host makes of it, cutoff and watermark."""
 RING_TAIL_OFFSET = 80
 WATERMARK_OFFSET = 88
 SLOW_CUTOFF_OFFSET = 96
@@ -180,7 +180,7 @@ class Layout:
         put(VERSION_OFFSET, VERSION)
         put(FUNCTION_COUNT_OFFSET, self.function_count)
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
-        put(SLOW_THRESHOLD_OFFSET, threshold_cell(slow_threshold_us))
+        put(SLOW_THRESHOLD_OFFSET, slow_threshold_us)
         put(SLOW_CUTOFF_OFFSET, 0 if slow_threshold_us else CUTOFF_ALL)
         put(STACK_BASE_OFFSET, self.stack_offset)
         put(STACK_POINTER_OFFSET, self.stack_offset)
@@ -196,14 +196,6 @@ class Layout:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Layout:
         return cls(**{name: int(value[name]) for name in cls.__slots__})
-
-
-def threshold_cell(slow_threshold_us: int) -> int:
-    """The cell value for which `clock - frame >= cell` (signed) says: at least `slow_threshold_us` have passed.
-
-    `frame` has the function index in its low bits, so the difference of two stamps comes out up to SITE_MASK too small.
-    """
-    return (slow_threshold_us << SITE_BITS) - SITE_MASK
 
 
 def stamp(time_us: int) -> int:

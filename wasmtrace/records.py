@@ -100,7 +100,56 @@ class Dropped:
     at_us: int
 
 
-Event = SlowCall | MemoryGrew | CallStarted | CallEnded | Dropped
+class AnomalyKind(Enum):
+    """What went wild."""
+
+    CALL_RATE = "call_rate"
+    """A watched function is called more often than its threshold."""
+    NO_PROGRESS = "no_progress"
+    """Host calls that fail or get nowhere, over and over."""
+    BASELINE = "baseline"
+    """A function runs far above the rate that is usual for it."""
+    HANG = "hang"
+    """The same call is open, and nothing is counted."""
+    GROWTH = "growth"
+    """Memory grows without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One cause in one run, from when it was seen until it had been gone for a window; a newer record of the same
+    `number` replaces an older one. `rate` and `peak_rate` are calls, or for growth pages, a second."""
+
+    number: int
+    """Counts the anomalies of this run, from 1."""
+    kind: AnomalyKind
+    function: FunctionName
+    """The one to look at first."""
+    host: bool
+    also: tuple[FunctionName, ...]
+    """Others with the same cause, such as callers."""
+    stack: tuple[OpenCall, ...]
+    """What was open when it was seen, outermost first; the caller's stack for a host function."""
+    rate: float
+    peak_rate: float
+    threshold: float
+    started_us: int
+    ended_us: int | None
+    message: str
+    """One sentence for people: what, how much, what to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEvent:
+    """One call of a function that the user asked to hear of. `arguments` are as declared: at most the first four."""
+
+    function: FunctionName
+    arguments: tuple[int | float, ...]
+    at_us: int
+    depth: int
+
+
+Event = SlowCall | MemoryGrew | CallStarted | CallEnded | Dropped | Anomaly | GuestEvent
 EventSink = Callable[[Event], None]
 
 
@@ -242,3 +291,5 @@ class Snapshot:
     slow_threshold_seconds: float
     uninstrumented: tuple[Uninstrumented, ...]
     cost: RuntimeCost
+    anomalies: tuple[Anomaly, ...] = ()
+    """Of the whole run, oldest first; those without an end are going on."""
