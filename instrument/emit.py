@@ -86,13 +86,7 @@ class MemoryOps:
         """Adds 1 to the i64 at a fixed place; leaves the stack as it was."""
         place = encode_u32(offset)
         return (
-            b"\x41\x00\x41\x00"
-            + self._i64_load
-            + place
-            + b"\x42\x01"
-            + bytes([Op.I64_ADD])
-            + self._i64_store
-            + place
+            b"\x41\x00\x41\x00" + self._i64_load + place + b"\x42\x01" + bytes([Op.I64_ADD]) + self._i64_store + place
         )
 
     def add_at_address(self, address_local: int, field: int, value: bytes) -> bytes:

@@ -44,8 +44,7 @@ def module_facts(wasm: bytes) -> dict[str, Any]:
             for index, each in enumerate(module.memories)
         ],
         "imports": [
-            {"module": each.module, "name": each.name, "kind": KIND_NAMES[each.kind]}
-            for each in module.imports
+            {"module": each.module, "name": each.name, "kind": KIND_NAMES[each.kind]} for each in module.imports
         ],
         "exports": [{"name": each.name, "kind": KIND_NAMES[each.kind]} for each in module.exports],
         "custom": [

@@ -130,9 +130,7 @@ def _read_heaptype(reader: Reader) -> int:
     value = reader.read_s33()
     if value >= 0 or (reader.position == offset + 1 and value + 0x80 in _ABSTRACT_HEAP_TYPES):
         return value
-    raise DecodeError(
-        DecodeCode.BAD_TYPE, f"expected heap type, got {reader.data[offset]:#04x}", offset=offset
-    )
+    raise DecodeError(DecodeCode.BAD_TYPE, f"expected heap type, got {reader.data[offset]:#04x}", offset=offset)
 
 
 def _read_strict_valtype(reader: Reader) -> bytes:
@@ -162,9 +160,7 @@ def _read_memarg(reader: Reader) -> MemArg:
     offset = reader.position
     flags = reader.read_u32()
     if flags >= 2 * _HAS_MEMIDX:
-        raise DecodeError(
-            DecodeCode.BAD_FLAGS, f"expected memarg flags below 128, got {flags}", offset=offset
-        )
+        raise DecodeError(DecodeCode.BAD_FLAGS, f"expected memarg flags below 128, got {flags}", offset=offset)
     memidx = reader.read_u32() if flags & _HAS_MEMIDX else 0
     return MemArg(flags & ~_HAS_MEMIDX, memidx, reader.read_u64())
 
@@ -196,9 +192,7 @@ def _read_flags(most: int) -> Callable[[Reader], int]:
         offset = reader.position
         flags = reader.read_byte()
         if flags > most:
-            raise DecodeError(
-                DecodeCode.BAD_FLAGS, f"expected at most {most}, got {flags:#04x}", offset=offset
-            )
+            raise DecodeError(DecodeCode.BAD_FLAGS, f"expected at most {most}, got {flags:#04x}", offset=offset)
         return flags
 
     return read

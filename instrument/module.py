@@ -132,9 +132,7 @@ def _read_section_header(reader: Reader) -> Section:
     offset = reader.position
     code = reader.read_byte()
     if code > max(SectionId):
-        raise DecodeError(
-            DecodeCode.BAD_SECTION_ID, f"expected section id 0 to 13, got {code}", offset=offset
-        )
+        raise DecodeError(DecodeCode.BAD_SECTION_ID, f"expected section id 0 to 13, got {code}", offset=offset)
     size_offset = reader.position
     size = reader.read_u32()
     start = reader.position

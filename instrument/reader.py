@@ -153,9 +153,7 @@ class Reader:
 
     def _too_large(self, start: int, kind: str) -> DecodeError:
         self.position = start
-        return DecodeError(
-            DecodeCode.LEB_TOO_LARGE, f"expected a {kind}, got unused bits that are set", offset=start
-        )
+        return DecodeError(DecodeCode.LEB_TOO_LARGE, f"expected a {kind}, got unused bits that are set", offset=start)
 
     def _unexpected_end(self, expected: str) -> DecodeError:
         return DecodeError(

@@ -189,9 +189,7 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
 def _bypassed(module: Module) -> list[Skipped]:
     """Imports that can be reached past their wrapper."""
     host_count = len(module.host_functions)
-    exported = sorted(
-        {each.index for each in module.exports if each.kind == FUNC_KIND and each.index < host_count}
-    )
+    exported = sorted({each.index for each in module.exports if each.kind == FUNC_KIND and each.index < host_count})
     skipped = [Skipped(index, "also exported: calls from outside are not counted") for index in exported]
     skipped += [
         Skipped(index, "also in a table or taken by reference: calls through that are not counted")
@@ -227,9 +225,7 @@ def _new_payloads(plan: Plan, code: list[bytes], sites: SiteTable) -> Payloads:
     export = Export(sites.telemetry_export, MEMORY_KIND, telemetry)
     payloads: dict[SectionId, Callable[[], list[bytes]]] = {
         SectionId.TYPE: added(SectionId.TYPE, [each.encode() for each in plan.new_types]),
-        SectionId.FUNCTION: added(
-            SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]
-        ),
+        SectionId.FUNCTION: added(SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]),
         SectionId.MEMORY: added(SectionId.MEMORY, [fixed_memory(layout.pages)]),
         SectionId.EXPORT: added(SectionId.EXPORT, [export.encode()]),
         SectionId.CODE: lambda: code,

@@ -196,9 +196,7 @@ def read_index(data: bytes, position: int, end: int) -> tuple[int, int]:
             return value, position
         shift += 7
         if shift == 35:
-            raise DecodeError(
-                DecodeCode.LEB_TOO_LONG, "expected an index, got more than 5 bytes", offset=start
-            )
+            raise DecodeError(DecodeCode.LEB_TOO_LONG, "expected an index, got more than 5 bytes", offset=start)
     raise DecodeError(DecodeCode.UNEXPECTED_END, "expected an index, got the end", offset=end)
 
 

@@ -92,11 +92,7 @@ def enter_around(plan: Plan, saved: int) -> tuple[bytes, bytes]:
     From there on the frame's address is in local `saved`.
     """
     memory = plan.memory
-    before = (
-        memory.i32_cell(cells.STACK_POINTER_OFFSET)
-        + emit.local_tee(saved)
-        + memory.i64_cell(cells.CLOCK_OFFSET)
-    )
+    before = memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_tee(saved) + memory.i64_cell(cells.CLOCK_OFFSET)
     after = emit.op(Op.I64_OR) + memory.i64_store() + set_stack_pointer(plan, saved, above=True)
     return before, after
 

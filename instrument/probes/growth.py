@@ -49,10 +49,7 @@ class GrowthProbe:
         wide_delta = emit.local_get(delta) + wide
         memory_cell = plan.layout.memory_cell(memidx)
         find_cell = (
-            emit.local_get(site)
-            + emit.i32_const(cells.GROW_CELL_BYTES)
-            + emit.op(Op.I32_MUL)
-            + emit.local_set(cell)
+            emit.local_get(site) + emit.i32_const(cells.GROW_CELL_BYTES) + emit.op(Op.I32_MUL) + emit.local_set(cell)
         )
         limit_left = (
             memory.i64_cell(memory_cell + cells.MEMORY_LIMIT_FIELD)

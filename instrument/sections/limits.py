@@ -49,9 +49,7 @@ def read_memory_type(reader: Reader) -> MemoryType:
         offset = reader.position
         log2 = reader.read_u32()
         if log2 not in (0, DEFAULT_PAGE_BYTES_LOG2):
-            raise DecodeError(
-                DecodeCode.BAD_FLAGS, f"expected page size 1 or 65536, got 2^{log2}", offset=offset
-            )
+            raise DecodeError(DecodeCode.BAD_FLAGS, f"expected page size 1 or 65536, got 2^{log2}", offset=offset)
     return MemoryType(least, most, bool(flags & IS_64), bool(flags & SHARED), log2)
 
 

@@ -83,9 +83,7 @@ REFERRING: dict[SectionId, Callable[[Reader], list[int]]] = {
 def decode_references(section: SectionId, reader: Reader) -> set[int]:
     """The functions that a section of `REFERRING` names."""
     try:
-        found = {
-            funcidx for item in read_list(reader, REFERRING[section], least_item_bytes=2) for funcidx in item
-        }
+        found = {funcidx for item in read_list(reader, REFERRING[section], least_item_bytes=2) for funcidx in item}
         expect_end(reader)
     except DecodeError as error:
         error.section = error.section or section.name.lower()

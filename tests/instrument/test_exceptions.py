@@ -50,14 +50,12 @@ CATCHES = (
     ),
     Catch(
         "catch_ref",
-        "block $to (result RESULTS exnref) try_table (catch_ref $e $to) CALL end unreachable end"
-        " drop call $callee",
+        "block $to (result RESULTS exnref) try_table (catch_ref $e $to) CALL end unreachable end drop call $callee",
     ),
     Catch("catch_all", "block $to try_table (catch_all $to) CALL end unreachable end call $callee PUSH"),
     Catch(
         "catch_all_ref",
-        "block $to (result exnref) try_table (catch_all_ref $to) CALL end unreachable end"
-        " drop call $callee PUSH",
+        "block $to (result exnref) try_table (catch_all_ref $to) CALL end unreachable end drop call $callee PUSH",
     ),
     Catch(
         "loop",
@@ -83,7 +81,8 @@ CATCHES = (
     ),
     Catch(
         "thrown-here",
-        "block $to (result RESULTS) try_table (catch $e $to) call $callee PUSH throw $e end unreachable end call $callee",
+        "block $to (result RESULTS) try_table (catch $e $to)"
+        " call $callee PUSH throw $e end unreachable end call $callee",
     ),
     Catch(
         "return-in-try",

@@ -12,9 +12,7 @@ from wasmtrace.instrument import Options
 
 CASES = [(row, shape) for row in EXITS for shape in SHAPES]
 CASES += [(row, shape) for row in CAST_EXITS for shape in SHAPES if shape.id == "i31"]
-EACH_CASE = pytest.mark.parametrize(
-    ("row", "shape"), CASES, ids=[f"{row.id}-{shape.id}" for row, shape in CASES]
-)
+EACH_CASE = pytest.mark.parametrize(("row", "shape"), CASES, ids=[f"{row.id}-{shape.id}" for row, shape in CASES])
 CALL_COUNT = 3
 
 

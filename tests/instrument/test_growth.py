@@ -92,9 +92,7 @@ def test_two_grows_in_one_function_are_one_site(row: tuple[str, str, int, str, i
     [(0, [-1, -1, 0]), (1, [0, -1, 1]), (2, [0, 1, 2]), (-1, [-1, -1, 0])],
     ids=["at-the-limit", "one-left", "two-left", "above-the-limit"],
 )
-def test_the_hosts_limit(
-    row: tuple[str, str, int, str, int, int], extra: int, results: list[int]
-) -> None:
+def test_the_hosts_limit(row: tuple[str, str, int, str, int, int], extra: int, results: list[int]) -> None:
     """Results are of two grows by 1 and one by 0, from the pages at the beginning; -1 is refused."""
     _, _, index, _, least, _ = row
     _, traced = guests(row, "trace")

@@ -160,16 +160,12 @@ def test_sub_opcode_may_be_padded(row: Row) -> None:
     prefix, code = row.opcode.prefix, row.opcode.code
     assert prefix is not None
     rest = row.code[2 if code < 0x80 else 3 :]
-    data, start, end = surrounded(
-        bytes([prefix, code & 0x7F | 0x80, code >> 7 | 0x80, 0x80, 0x80, 0x00]) + rest
-    )
+    data, start, end = surrounded(bytes([prefix, code & 0x7F | 0x80, code >> 7 | 0x80, 0x80, 0x80, 0x00]) + rest)
     (instruction,) = decode_instructions(data, start, end)
     assert (instruction.opcode, instruction.immediates) == (row.opcode, row.values)
 
 
-@pytest.mark.parametrize(
-    ("code", "mnemonic", "values"), [form[1:] for form in FORMS], ids=[form[0] for form in FORMS]
-)
+@pytest.mark.parametrize(("code", "mnemonic", "values"), [form[1:] for form in FORMS], ids=[form[0] for form in FORMS])
 def test_forms(code: bytes, mnemonic: str, values: tuple[Value, ...]) -> None:
     data, start, end = surrounded(code)
     (instruction,) = decode_instructions(data, start, end)

@@ -77,17 +77,13 @@ def model(kind: str, data: bytes) -> tuple[int, int] | DecodeCode:
     return value - (1 << bits if signed and sign == "1" else 0), size
 
 
-@pytest.mark.parametrize(
-    ("kind", "data", "value"), CASES, ids=[f"{kind}-{value}" for kind, _, value in CASES]
-)
+@pytest.mark.parametrize(("kind", "data", "value"), CASES, ids=[f"{kind}-{value}" for kind, _, value in CASES])
 def test_shortest_form_both_ways(kind: str, data: bytes, value: int) -> None:
     assert read(kind, data) == (value, len(data))
     assert encode(kind, value) == data
 
 
-@pytest.mark.parametrize(
-    ("kind", "data", "value"), PADDED, ids=[f"{kind}-{data.hex()}" for kind, data, _ in PADDED]
-)
+@pytest.mark.parametrize(("kind", "data", "value"), PADDED, ids=[f"{kind}-{data.hex()}" for kind, data, _ in PADDED])
 def test_padding_is_legal(kind: str, data: bytes, value: int) -> None:
     assert read(kind, data) == (value, len(data))
 

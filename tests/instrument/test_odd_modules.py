@@ -58,12 +58,26 @@ SMALL: list[tuple[str, bytes, str | None, object]] = [
     (
         "padded",
         HEADER
-        + b"\x01" + padded(5) + b"\x01\x60\x00\x01\x7f"
-        + b"\x03" + padded(7) + padded(2) + b"\x00\x00"
-        + b"\x07" + padded(9) + b"\x01\x01f\x00" + padded(0)
-        + b"\x0a" + padded(28) + padded(2)
-        + padded(9) + b"\x00\x10" + padded(1) + b"\x0f\x0b"
-        + padded(4) + b"\x00\x41\x07\x0b",
+        + b"\x01"
+        + padded(5)
+        + b"\x01\x60\x00\x01\x7f"
+        + b"\x03"
+        + padded(7)
+        + padded(2)
+        + b"\x00\x00"
+        + b"\x07"
+        + padded(9)
+        + b"\x01\x01f\x00"
+        + padded(0)
+        + b"\x0a"
+        + padded(28)
+        + padded(2)
+        + padded(9)
+        + b"\x00\x10"
+        + padded(1)
+        + b"\x0f\x0b"
+        + padded(4)
+        + b"\x00\x41\x07\x0b",
         "f",
         7,
     ),
@@ -109,7 +123,8 @@ SMALL: list[tuple[str, bytes, str | None, object]] = [
     (
         "locals-of-all-types",
         wasm_of("""(module (type $t (func)) (func $x)
-          (func (export "f") (result i32) (local i32 i64 f32 f64 v128 funcref externref anyref (ref null $t) i31ref exnref)
+          (func (export "f") (result i32)
+            (local i32 i64 f32 f64 v128 funcref externref anyref (ref null $t) i31ref exnref)
             call $x i32.const 4))"""),
         "f",
         4,
@@ -264,7 +279,7 @@ def test_bad_options(make: Callable[[], object], error: type[Exception]) -> None
 
 
 def test_new_sections_stand_in_order() -> None:
-    wasm = wasm_of('(module (tag) (table 1 funcref) (func $f) (start $f) (elem (i32.const 0) $f))')
+    wasm = wasm_of("(module (tag) (table 1 funcref) (func $f) (start $f) (elem (i32.const 0) $f))")
     made = decode(instrument(wasm).wasm)
     ids = [each.id for each in made.sections if each.id is not SectionId.CUSTOM]
     assert ids == [

@@ -153,9 +153,7 @@ def refuses(engine: wasmtime.Engine, opcode: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    "prefix", [None, *PREFIXES], ids=lambda prefix: "single" if prefix is None else hex(prefix)
-)
+@pytest.mark.parametrize("prefix", [None, *PREFIXES], ids=lambda prefix: "single" if prefix is None else hex(prefix))
 def test_wasmtime_knows_the_rows_and_no_others(prefix: int | None, engine: wasmtime.Engine) -> None:
     if prefix is None:
         opcodes = {code: bytes([code]) for code in range(0x100) if code not in PREFIXES}

@@ -57,20 +57,14 @@ def reader_of(data: bytes) -> Reader:
     return Reader(BEFORE + data + bytes(20), len(BEFORE), len(BEFORE) + len(data))
 
 
-@pytest.mark.parametrize(
-    ("read", "data", "value"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES]
-)
-def test_reads_the_value_and_moves_behind_it(
-    read: Callable[[Reader], object], data: bytes, value: object
-) -> None:
+@pytest.mark.parametrize(("read", "data", "value"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES])
+def test_reads_the_value_and_moves_behind_it(read: Callable[[Reader], object], data: bytes, value: object) -> None:
     reader = reader_of(data)
     assert read(reader) == value
     assert reader.at_end()
 
 
-@pytest.mark.parametrize(
-    ("read", "data", "value"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES]
-)
+@pytest.mark.parametrize(("read", "data", "value"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES])
 def test_cut_at_each_length(read: Callable[[Reader], object], data: bytes, value: object) -> None:
     for size in range(len(data)):
         reader = reader_of(data[:size])

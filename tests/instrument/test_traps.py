@@ -13,7 +13,8 @@ from wasmtrace.instrument import Options, original_offset
 from wasmtrace.instrument.instructions import decode_instructions
 from wasmtrace.instrument.module import decode
 
-PROGRAM = wasm_of("""
+PROGRAM = wasm_of(
+    """
 (module
   (import "host" "value" (func $host.value (result i32)))
   (import "host" "fail" (func $host.fail))
@@ -43,7 +44,8 @@ PROGRAM = wasm_of("""
   (func (export "indirect") (param i32) (result i32) local.get 0 call $indirect)
   (func (export "tail") (param i32) (result i32) local.get 0 call $tail)
   (func (export "raise") (param i32) (result i32) local.get 0 call $raise))
-""".replace("local.get_TRAP", "unreachable"))
+""".replace("local.get_TRAP", "unreachable")
+)
 
 # export, argument, trap, open frames, the instruction that trapped and those that called, innermost first
 # (the engine gives no frames of a trap that the host raised)
@@ -107,9 +109,7 @@ def test_frames_stay_open_after_a_trap(row: tuple[str, int, wasmtime.TrapCode, l
 
 @EACH_TRAP
 @EACH_OPTIONS
-def test_offsets_of_traps(
-    row: tuple[str, int, wasmtime.TrapCode, list[str], list[str]], options: Options
-) -> None:
+def test_offsets_of_traps(row: tuple[str, int, wasmtime.TrapCode, list[str], list[str]], options: Options) -> None:
     export, argument, _, _, instructions = row
     plain = trap_of(Guest(PROGRAM, hosts()), export, argument)
     traced = trap_of(Traced(PROGRAM, hosts(), options), export, argument)
@@ -177,18 +177,17 @@ WORST_STACK_FACTOR = 18
 _MANY = " ".join(["i64"] * 12)
 _GETS = " ".join(f"local.get {n}" for n in range(12))
 RECURSIONS: dict[str, str] = {
-    "minimal": "(func $f (export {0}) call $f)".format('"f"'),
+    "minimal": '(func $f (export "f") call $f)',
     "host-too": '(func $f (export "f") call $host.value drop call $f)',
     "with-result": '(func $f (export "f") (result i32) call $f i32.const 1 i32.add)',
-    "count-down": '(func $f (param i32) local.get 0 if local.get 0 i32.const 1 i32.sub call $f end)'
+    "count-down": "(func $f (param i32) local.get 0 if local.get 0 i32.const 1 i32.sub call $f end)"
     ' (func (export "f") i32.const -1 call $f)',
     "indirect": '(table 1 funcref) (elem (i32.const 0) $f) (func $f (export "f") i32.const 0 call_indirect)',
     "mutual": '(func $g call $f) (func $f (export "f") call $g)',
     "with-loop": '(func $f (export "f") loop call $f end)',
     "float": '(func $f (export "f") (result f64) call $f)',
     "vector": '(func $f (export "f") (result v128) call $f)',
-    "wide": f'(func $f (param {_MANY}) {_GETS} call $f)'
-    f' (func (export "f") {"i64.const 1 " * 12} call $f)',
+    "wide": f'(func $f (param {_MANY}) {_GETS} call $f) (func (export "f") {"i64.const 1 " * 12} call $f)',
     "catching": '(func $f (export "f") block $a try_table (catch_all $a) call $f end end)',
     "growing": '(memory 1) (func $f (export "f") i32.const 0 memory.grow drop call $f)',
     "leaf-at-the-end": '(func $f (export "f") call $leaf call $f) (func $leaf (local i32) loop end)',

@@ -66,10 +66,12 @@ class Guest:
             functype = wasmtime.FuncType(
                 [_VALTYPES[each]() for each in params], [_VALTYPES[each]() for each in results]
             )
-            linker.define_func(*path.split("."), functype, function)
+            module, name = path.split(".")
+            linker.define_func(module, name, functype, function)
         if memory is not None:
             memory_type = wasmtime.MemoryType(wasmtime.Limits(1, 4))
-            linker.define(self.store, *memory.split("."), wasmtime.Memory(self.store, memory_type))
+            module, name = memory.split(".")
+            linker.define(self.store, module, name, wasmtime.Memory(self.store, memory_type))
         self.instance = linker.instantiate(self.store, wasmtime.Module(wasm_engine, wasm))
         self.exports = self.instance.exports(self.store)
 
