@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def _examples() -> Iterator[object]:
     """Each Python block that is followed by a block `output`, with that output."""
     for page in PAGES:
         blocks = [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text())]
-        pairs = zip(blocks, blocks[1:], strict=False)
+        pairs = itertools.pairwise(blocks)
         for number, ((language, code), (following, output)) in enumerate(pairs):
             if (language, following) == ("python", "output"):
                 yield pytest.param(code, output, id=f"{page.name}-{number}")
@@ -42,6 +43,29 @@ def test_there_are_examples() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [each for each in _LINK.findall(page.read_text()) if "://" not in each]
     assert [each for each in targets if not (page.parent / each).exists()] == []
+
+
+_FIGURES = re.compile(r"\d+(?:\.\d+)?(?: (?:ns|us|ms|s))?(?=[ ,%]|$)", re.MULTILINE)
+
+
+def test_readme_shows_what_the_command_prints() -> None:
+    """Every line as the command prints it, but for times."""
+    page = (ROOT / "README.md").read_text()
+    command, shown = re.findall(r"^\$ wasmtrace (run docs/\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
+    done = subprocess.run(
+        [sys.executable, "-m", "wasmtrace", "run", "--no-cache", *command.split()[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said, documented = (re.split(r"^start ", text, flags=re.MULTILINE)[0].splitlines() for text in (done.stderr, shown))
+    assert done.returncode == 134
+    assert [_FIGURES.sub("#", line) for line in said[:2] + said[3:]] == [
+        _FIGURES.sub("#", line) for line in documented[:2] + documented[3:]
+    ]
+    assert said[0] == documented[0]
+    assert said[4:] == documented[4:]
 
 
 def _options(command: str) -> set[str]:

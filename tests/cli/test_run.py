@@ -11,9 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from command import DEADLINE_SECONDS, Done, started, wasmtrace
 from compiled import compile_c
-from prometheus_client.parser import text_string_to_metric_families
 
 FOREVER = b"""
 (module
