@@ -36,16 +36,16 @@ types: $(VENV)/.test
 	ln -s $(CURDIR)/wasmtrace/* $(TYPED)/wasmtrace/
 	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters $(TYPED)/wasmtrace/
 	cd $(TYPED) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace
-	for folder in benchmarks tests $$(find tests -mindepth 1 -type d -not -name '__pycache__'); do \
+	export MYPYPATH=$(TYPED):$(CURDIR)/benchmarks:$$(find $(CURDIR)/tests -type d -not -name '__pycache__' | tr '\n' ':'); \
+	for folder in benchmarks $$(find tests -type d -not -name '__pycache__'); do \
 	    ls $$folder/*.py > /dev/null 2>&1 || continue; \
-	    MYPYPATH=$(TYPED):$(CURDIR)/tests:$(CURDIR)/$$folder $(BIN)/mypy --config-file pyproject.toml \
-	        --explicit-package-bases $$folder/*.py || exit 1; \
+	    $(BIN)/mypy --config-file pyproject.toml --explicit-package-bases $$folder/*.py || exit 1; \
 	done
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.bench_rewrite
-	$(BIN)/python -m benchmarks.bench_run
-	$(BIN)/python -m benchmarks.bench_startup
+	$(BIN)/python benchmarks/bench_rewrite.py
+	$(BIN)/python benchmarks/bench_run.py
+	$(BIN)/python benchmarks/bench_startup.py
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -78,8 +78,15 @@ def test_command_line_runs_it(program: Program, tmp_path: Path) -> None:
     # The engine's cache is in the user's own home: a large program is compiled once, not once a test.
     done = wasmtrace(
         Path.home(),
-        *("run", "--no-fuel", "--report", report, *dirs, *invoke, *unknown, *variables),
-        *(program.path, *program.args),
+        "run",
+        "--no-fuel",
+        f"--report={report}",
+        *dirs,
+        *invoke,
+        *unknown,
+        *variables,
+        program.path,
+        *program.args,
         stdin=program.stdin,
         XDG_CACHE_HOME=str(Path.home() / ".cache"),
     )
