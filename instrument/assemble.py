@@ -5,7 +5,7 @@ A new section stands where the specification's order wants it; custom sections k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import MAGIC, VERSION, Module, Section
@@ -15,7 +15,7 @@ Payloads = Mapping[SectionId, Callable[[], list[bytes]]]
 """New payloads, in pieces, of sections that are there and of some that are not."""
 
 
-def assemble(module: Module, payloads: Payloads, dropped: Collection[Section] = ()) -> bytes:
+def assemble(module: Module, payloads: Payloads, dropped: Set[Section] = frozenset()) -> bytes:
     """The module with other payloads and without the `dropped` sections; with neither, the same bytes."""
     old_places = {PLACE[each.id] for each in module.sections if each.id is not SectionId.CUSTOM}
     pending = sorted((each for each in payloads if PLACE[each] not in old_places), key=PLACE.__getitem__)

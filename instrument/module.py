@@ -15,7 +15,7 @@ from wasmtrace.errors import DecodeCode, DecodeError, UnsupportedError
 from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.sections.exports import Export, decode_exports
 from wasmtrace.instrument.sections.ids import PLACE, SectionId
-from wasmtrace.instrument.sections.imports import FUNC_KIND, MEMORY_KIND, Import, decode_imports
+from wasmtrace.instrument.sections.imports import FUNC_KIND, Import, decode_imports
 from wasmtrace.instrument.sections.limits import MemoryType, read_memory_type
 from wasmtrace.instrument.sections.types import FuncType, decode_types
 from wasmtrace.instrument.sections.vectors import expect_end, read_count, read_list
@@ -46,6 +46,9 @@ class Module:
     types: list[FuncType | None] = field(default_factory=list)
     """By typeidx."""
     imports: list[Import] = field(default_factory=list)
+    host_functions: list[Import] = field(default_factory=list)
+    """By funcidx: the imports that are functions."""
+    imported_memory_count: int = 0
     function_typeidxs: list[int] = field(default_factory=list)
     """By funcidx, imports first."""
     memories: list[MemoryType] = field(default_factory=list)
@@ -56,15 +59,6 @@ class Module:
     bodies: list[tuple[int, int]] = field(default_factory=list)
     """Locals and code of each function that is not imported: lines up with `function_typeidxs` after the
     imports."""
-
-    @property
-    def host_functions(self) -> list[Import]:
-        """By funcidx."""
-        return [each for each in self.imports if each.kind == FUNC_KIND]
-
-    @property
-    def imported_memory_count(self) -> int:
-        return sum(each.kind == MEMORY_KIND for each in self.imports)
 
     def function_type(self, funcidx: int) -> FuncType:
         """Raises DecodeError BAD_INDEX if the function's type is not a function type."""
@@ -169,9 +163,11 @@ def _decode_imports(module: Module, reader: Reader) -> None:
     module.imports = decode_imports(reader)
     for each in module.imports:
         if each.kind == FUNC_KIND and each.typeidx is not None:
+            module.host_functions.append(each)
             module.function_typeidxs.append(each.typeidx)
         elif each.memory is not None:
             module.memories.append(each.memory)
+            module.imported_memory_count += 1
 
 
 def _decode_functions(module: Module, reader: Reader) -> None:

@@ -64,7 +64,7 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     _check_pages(plan.layout.pages)
     dropped = _stale_sections(module)
     sites = _site_table(plan, dropped)
-    return Instrumented(assemble(module, _new_payloads(plan, code, sites), dropped), sites)
+    return Instrumented(assemble(module, _new_payloads(plan, code, sites), frozenset(dropped)), sites)
 
 
 def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: int) -> int | None:

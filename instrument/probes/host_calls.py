@@ -37,6 +37,7 @@ class HostCallsProbe:
         """`slow_with` is None where host calls get no frames."""
         self._plan = plan
         self._slow_with = slow_with
+        self._errno_ordinals = self.errno_ordinals(plan)
         self._wrappers = [self._add_wrapper(funcidx) for funcidx in range(len(plan.module.host_functions))]
 
     def _add_wrapper(self, funcidx: int) -> int:
@@ -60,7 +61,7 @@ class HostCallsProbe:
 
     def _count_errno(self, funcidx: int, errno: int, cell: int) -> bytes:
         plan = self._plan
-        ordinal = self.errno_ordinals(plan)[funcidx]
+        ordinal = self._errno_ordinals[funcidx]
         assert ordinal is not None
         other = cells.ERRNO_COUNT - 1
         offset = plan.layout.errno_cells(ordinal)
