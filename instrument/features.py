@@ -5,6 +5,7 @@ One pass over the code: each proposal's opcodes are stops until the first of the
 
 from __future__ import annotations
 
+from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.opcodes import OPCODES, Opcode
 from wasmtrace.instrument.scan import Scanner, read_index, stop_code
@@ -63,5 +64,7 @@ def _code_start(data: bytes, start: int, end: int) -> int:
     groups, position = read_index(data, start, end)
     for _ in range(groups):
         position = read_index(data, position, end)[1]
+        if position >= end:
+            raise DecodeError(DecodeCode.UNEXPECTED_END, "expected a value type, got the end", offset=end)
         position = read_index(data, position + (data[position] in (0x63, 0x64)), end)[1]
     return position

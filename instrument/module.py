@@ -190,8 +190,20 @@ def _decode_start(module: Module, reader: Reader) -> None:
 
 
 def _decode_data_count(module: Module, reader: Reader) -> None:
+    offset = reader.position
     module.data_count = reader.read_u32()
+    if module.data_count > len(reader.data) - offset:
+        raise DecodeError(
+            DecodeCode.COUNT_TOO_LARGE,
+            f"expected at most as many segments as bytes, got {module.data_count}",
+            offset=offset,
+        )
     expect_end(reader)
+
+
+def _decode_data(_module: Module, reader: Reader) -> None:
+    """The count only: segments are copied, and one is added."""
+    read_count(reader)
 
 
 def _decode_code(module: Module, reader: Reader) -> None:
@@ -224,6 +236,7 @@ _DECODERS: dict[SectionId, Callable[[Module, Reader], None]] = {
     SectionId.START: _decode_start,
     SectionId.DATA_COUNT: _decode_data_count,
     SectionId.CODE: _decode_code,
+    SectionId.DATA: _decode_data,
 }
 
 

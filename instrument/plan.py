@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument.emit import MemoryOps
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module
@@ -16,6 +17,9 @@ from wasmtrace.instrument.options import Options
 from wasmtrace.instrument.sections.types import FuncType
 from wasmtrace.layout import GrowSite, Layout
 from wasmtrace.sites import Skipped
+
+MAX_TYPES = 1_000_000
+"""Limit of the engine (wasmparser's `limits.rs`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,12 @@ class Plan:
     _typeidxs: dict[FuncType, int] = field(default_factory=dict)
 
     def typeidx(self, functype: FuncType) -> int:
-        """The index of a type of our own, the same for the same type."""
+        """The index of a type of our own, the same for the same type. Raises UnsupportedError."""
         if functype not in self._typeidxs:
-            self._typeidxs[functype] = len(self.module.types) + len(self.new_types)
+            typeidx = len(self.module.types) + len(self.new_types)
+            if typeidx >= MAX_TYPES:
+                raise UnsupportedError(f"expected at most {MAX_TYPES} types with those added, got more")
+            self._typeidxs[functype] = typeidx
             self.new_types.append(functype)
         return self._typeidxs[functype]
 

@@ -37,6 +37,8 @@ from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
 MAX_MEMORIES = 100
 MAX_FUNCTIONS = 1_000_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
+MAX_IMPORT_PARAMETERS = 1_000_000
+"""A wrapper repeats its type's parameters, so a few bytes of import could cost 3,000 each."""
 MAX_TELEMETRY_PAGES = 0x7FFF
 """Addresses stay below 2^31: constants of type i32 are signed."""
 
@@ -100,12 +102,25 @@ def _check_pages(pages: int) -> None:
         raise UnsupportedError(f"expected at most {MAX_TELEMETRY_PAGES} pages of telemetry memory, got {pages}")
 
 
+def _check_limits(module: Module) -> None:
+    """Raises UnsupportedError for more than the engine takes, or than fits where numbers have a fixed width."""
+    parameters = sum(len(module.function_type(each).params) for each in range(len(module.host_functions)))
+    counts = (
+        ("functions", len(module.function_typeidxs), MAX_FUNCTIONS),
+        ("parameters of all imports together", parameters, MAX_IMPORT_PARAMETERS),
+    )
+    for what, count, most in counts:
+        if count > most:
+            raise UnsupportedError(f"expected at most {most} {what}, got {count}")
+
+
 def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
     module = decode(wasm)
     if len(module.memories) >= MAX_MEMORIES:
         raise UnsupportedError(
             f"expected fewer than {MAX_MEMORIES} memories, got {len(module.memories)}: no room for one more"
         )
+    _check_limits(module)
     layout = Layout(
         function_count=len(module.function_typeidxs),
         memory_count=len(module.memories),

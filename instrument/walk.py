@@ -163,6 +163,10 @@ class Walk:
                 raise DecodeError(DecodeCode.UNEXPECTED_END, "expected a value type, got the end", offset=end)
             local_count += count
             position = read_index(data, position + (data[position] in (0x63, 0x64)), end)[1]
+        if local_count >= 1 << 32:
+            raise DecodeError(
+                DecodeCode.BAD_BODY, f"expected fewer than 2^32 locals, got {local_count}", offset=start, index=ordinal
+            )
         body = Body(funcidx, functype, start, end, position, local_count)
         self._find_stops(data, body)
         return body

@@ -17,6 +17,8 @@ from wasmtrace.instrument.sections.vectors import expect_end, read_count
 
 REC_GROUP, SUB, SUB_FINAL, ARRAY, STRUCT, FUNC = 0x4E, 0x50, 0x4F, 0x5E, 0x5F, 0x60
 REF, REF_NULL = 0x64, 0x63
+MAX_VALUES = 1000
+"""Limit of the engine for parameters and for results (wasmparser's `limits.rs`)."""
 I32, I64 = b"\x7f", b"\x7e"
 _VALUE_TYPES = frozenset(
     # i32 i64 f32 f64 v128, then the short forms of nullable abstract references
@@ -56,7 +58,14 @@ def read_valtype(reader: Reader, *, packed: bool = False) -> bytes:
 
 
 def _read_result_type(reader: Reader) -> tuple[bytes, ...]:
-    return tuple(read_valtype(reader) for _ in range(read_count(reader)))
+    """Parameters or results. Raises DecodeError COUNT_TOO_LARGE: what is added to functions grows with them."""
+    offset = reader.position
+    count = read_count(reader)
+    if count > MAX_VALUES:
+        raise DecodeError(
+            DecodeCode.COUNT_TOO_LARGE, f"expected at most {MAX_VALUES} value types, got {count}", offset=offset
+        )
+    return tuple(read_valtype(reader) for _ in range(count))
 
 
 def _read_field(reader: Reader) -> None:
