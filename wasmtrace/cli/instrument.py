@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
+from wasmtrace.cli import say
 from wasmtrace.cli.module_input import STANDARD_INPUT, read_module
 from wasmtrace.cli.probe_options import add_probe_options, options_of
 
@@ -59,9 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     source = "standard input" if arguments.module == STANDARD_INPUT else arguments.module
     skipped = f", {len(result.sites.skipped)} notes in {sites_path}" if result.sites.skipped else ""
-    print(
+    say(
         f"{source}: {result.sites.function_count} functions, {result.sites.framed_functions} timed, "
-        f"{len(wasm)} -> {len(result.wasm)} bytes{skipped}",
-        file=sys.stderr,
+        f"{len(wasm)} -> {len(result.wasm)} bytes{skipped}"
     )
     return 0

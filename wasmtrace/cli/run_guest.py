@@ -7,6 +7,7 @@ or a timeout ends the run, the guest is not stopped but left: its telemetry is r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -98,9 +99,11 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
         outputs.close()
         _end_process(code)
     result = run.result()
-    if result.values:
-        print(*result.values, sep="\n", flush=True)
-    outputs.finish(result.snapshot)
+    try:
+        if result.values:
+            print(*result.values, sep="\n", flush=True)
+    finally:
+        outputs.finish(result.snapshot)
     run.close()
     runtime.close()
     if result.error is not None:
@@ -131,8 +134,9 @@ def exit_code(result: RunResult) -> int:
 
 def _end_process(code: int) -> NoReturn:
     """Ends without waiting for the guest, which may loop for ever."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

@@ -53,7 +53,7 @@ class Outputs:
         server = MetricsServer(SnapshotCollector(self._live), *parse_address(address))
         server.start()
         host = f"[{server.host}]" if ":" in server.host else server.host
-        print(f"wasmtrace: metrics at http://{host}:{server.port}/metrics", file=sys.stderr)
+        complain(f"metrics at http://{host}:{server.port}/metrics")
         return server
 
     def _live(self) -> tuple[Snapshot, ...]:
