@@ -1,19 +1,24 @@
 """Serves `/metrics` and `/healthz` while the guest runs.
 
-Waitress is the server: it bounds connections, request sizes and idle time. The format and the negotiation are
-`exporters.prometheus`'s. The port is bound in the constructor: a taken one is known before the guest starts.
+Waitress is the server: it bounds connections and request sizes. A connection is for one request, which must
+have come, and whose answer must have been taken, within a time that no drip of bytes prolongs. The format and
+the negotiation are `exporters.prometheus`'s. The port is bound in the constructor: a taken one is known before
+the guest starts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from wasmtrace.errors import ExportError, UsageError
@@ -29,14 +34,14 @@ _LIMITS: dict[str, Any] = {
     "threads": 2,
     "backlog": 64,
     "connection_limit": 64,
-    "channel_timeout": 15,
-    "cleanup_interval": 5,
     "max_request_header_size": 16384,
     "max_request_body_size": 1024,
     "ident": None,
     "asyncore_use_poll": True,  # select() takes no descriptor above 1023
 }
 _STOP_SECONDS = 5.0
+IDLE_SECONDS = 15
+"""For the request to come, and then for its answer to be taken."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -63,15 +68,16 @@ class MetricsServer:
     Raises: `ExportError` from the constructor if the address cannot be had.
     """
 
-    def __init__(self, collector: SnapshotCollector, host: str, port: int) -> None:
+    def __init__(self, collector: SnapshotCollector, host: str, port: int, *, idle_seconds: int = IDLE_SECONDS) -> None:
         listener = _listen(host, port)
         self.host = host
         self.port: int = listener.getsockname()[1]
         self._sockets: dict[int, Any] = {}
-        logging.getLogger("waitress").addHandler(
-            logging.NullHandler()
-        )  # else warnings land on the guest's stderr
-        self._server: Any = create_server(_app(collector), map=self._sockets, sockets=[listener], **_LIMITS)
+        logging.getLogger("waitress").addHandler(logging.NullHandler())  # else warnings land on the guest's stderr
+        limits = {**_LIMITS, "channel_timeout": idle_seconds, "cleanup_interval": min(idle_seconds, 5)}
+        server: Any = create_server(_app(collector), map=self._sockets, sockets=[listener], **limits)
+        server.channel_class = _OneRequest
+        self._server = server
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -109,6 +115,28 @@ class MetricsServer:
 
         self._server.trigger.pull_trigger(act)
         done.wait(_STOP_SECONDS)
+
+
+class _OneRequest(HTTPChannel):
+    """A connection that closes after its first request, so that nobody queues up answers without taking them,
+    and whose time runs from its beginning, and anew from its answer, whatever bytes come or go."""
+
+    _since: float | None = None
+
+    @property
+    def last_activity(self) -> float:
+        return self.creation_time if self._since is None else self._since
+
+    @last_activity.setter
+    def last_activity(self, now: float) -> None:
+        """Waitress tells of each byte here."""
+
+    def service(self) -> None:
+        self._since = math.inf
+        headers: Any = self.requests[0].headers
+        headers["CONNECTION"] = "close"
+        super().service()
+        self._since = time.time()
 
 
 def _listen(host: str, port: int) -> socket.socket:
