@@ -10,17 +10,14 @@ from programs import REAL, Program
 from wasmtime import Engine, Func, Instance, Module, Store, Trap, TrapCode
 
 
-def _marks(program: Program) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.large] if program.large else []
-
-
 def _run(program: Program) -> None:
     if program.missing:
         pytest.skip(program.missing)
     program.check(run_plain(program))
 
 
-@pytest.mark.parametrize("program", [pytest.param(each, id=each.name, marks=_marks(each)) for each in REAL])
+# The large ones run under wasmtrace only (test_traced_programs.py): compiling each takes a minute or more.
+@pytest.mark.parametrize("program", [pytest.param(each, id=each.name) for each in REAL if not each.large])
 def test_real_program_does_its_work(program: Program) -> None:
     _run(program)
 
