@@ -1,16 +1,17 @@
 # make run    installs what is needed and runs a real program under wasmtrace
 # make test   lint, types, tests
 # make check  formatting too
+# make dashboards  rebuilds what is in grafana/
 # make bench  the benchmarks, side by side with plain wasmtime
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := wasmtrace instrument runtime exporters tests benchmarks
+SOURCES := wasmtrace instrument runtime exporters grafana tests benchmarks
 WORKERS ?= auto
 
-.PHONY: run test check bench lint types format clean
+.PHONY: run test check bench dashboards servers lint types format clean
 
 run: $(VENV)/.demo
 	mkdir -p build/out
@@ -19,7 +20,7 @@ run: $(VENV)/.demo
 	    /in/evening.svg /out/evening.png
 	@echo "rendered docs/examples/evening.svg to build/out/evening.png"
 
-test: lint types
+test: lint types servers
 	$(BIN)/python -m pytest -n $(WORKERS) tests
 
 check: $(VENV)/.test
@@ -34,13 +35,24 @@ TYPED := $(CURDIR)/build/typecheck
 types: $(VENV)/.test
 	rm -rf $(TYPED) && mkdir -p $(TYPED)/wasmtrace
 	ln -s $(CURDIR)/wasmtrace/* $(TYPED)/wasmtrace/
-	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters $(TYPED)/wasmtrace/
+	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters $(CURDIR)/grafana $(TYPED)/wasmtrace/
 	cd $(TYPED) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace
 	export MYPYPATH=$(TYPED):$(CURDIR)/benchmarks:$$(find $(CURDIR)/tests -type d -not -name '__pycache__' | tr '\n' ':'); \
 	for folder in benchmarks $$(find tests -type d -not -name '__pycache__'); do \
 	    ls $$folder/*.py > /dev/null 2>&1 || continue; \
 	    $(BIN)/mypy --config-file pyproject.toml --explicit-package-bases $$folder/*.py || exit 1; \
 	done
+
+dashboards: $(VENV)/.test
+	$(BIN)/python -m wasmtrace.grafana.build grafana
+
+# Some tests start Prometheus and Alertmanager. Where these cannot be installed, the tests skip and say so.
+servers:
+	@{ command -v prometheus && command -v prometheus-alertmanager; } > /dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends \
+	        prometheus prometheus-alertmanager > /dev/null; } || \
+	    echo "no Prometheus here: tests that need it are skipped"
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench_rewrite.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from wasmtrace.cli import inspect, instrument, run
+from wasmtrace.cli import dashboards, inspect, instrument, run
 from wasmtrace.errors import UsageError
 
 
@@ -27,6 +27,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"wasmtrace {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    for command in (run, instrument, inspect):
+    for command in (run, instrument, inspect, dashboards):
         command.add_parser(commands)
     return parser.parse_args(argv)

@@ -1,0 +1,1 @@
+"""Dashboards, alerts and runbooks: data that ships. The modules here only rebuild it (`make dashboards`)."""
