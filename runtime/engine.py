@@ -13,6 +13,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from wasmtrace.errors import GuestError, UsageError
+from wasmtrace.runtime.engine_cache import engine_cache_directory, is_private
 from wasmtrace.runtime.load_errors import check_header, is_text, load_error
 from wasmtrace.runtime.values import FunctionType
 
@@ -183,6 +184,9 @@ class Engine:
 
 
 def _enable_cache(config: wasmtime.Config) -> None:
+    directory = engine_cache_directory()
+    if directory is None or not is_private(directory):
+        return
     try:
         config.cache = True
     except wasmtime.WasmtimeError:

@@ -24,6 +24,8 @@ from wasmtrace.sites import SiteTable
 _MAGIC = b"WTCACHE\x01"
 _HEADER = struct.Struct("<8sQQ32s")
 """Magic, bytes of the site table, bytes of the module, SHA-256 of both."""
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A link is not followed, a pipe not waited for."""
 _FORBIDDEN = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -58,12 +60,13 @@ class RewriteCache:
     def load(self, key: str) -> Rewritten | None:
         """What was stored, or None if there is nothing that can be trusted."""
         try:
-            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._path(key), _OPEN)
         except OSError:
             return None
         try:
             with open(descriptor, "rb") as file:
-                if not (_is_ours(os.stat(self._directory)) and _is_ours(os.fstat(file.fileno()))):
+                status = os.fstat(file.fileno())
+                if not (stat.S_ISREG(status.st_mode) and _is_ours(status) and _is_ours(os.stat(self._directory))):
                     return None
                 return _decode(file.read())
         except (OSError, MemoryError):
