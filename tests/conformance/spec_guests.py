@@ -12,8 +12,10 @@ from enum import Enum
 from typing import Any
 
 import wasmtime
-from spec_values import ANY, EXTERN, new_values, release
 from wasmtime import _ffi as ffi
+from wasmtime import _func
+
+from spec_values import ANY, EXTERN, new_values, release
 
 _FUNC_EXTERN, _GLOBAL_EXTERN, _MEMORY_EXTERN = 0, 1, 3
 
@@ -182,6 +184,8 @@ class Guests:
             return Ended(End.REFUSED, cause=first_line(str(wasmtime.WasmtimeError._from_ptr(error))))
         if not trap:
             return RETURNED
+        # What a host function raised is kept for a caller that would raise it again; the next call would find it.
+        _func.LAST_EXCEPTION = None
         found = wasmtime.Trap._from_ptr(trap)
         cause = last_line(found.message)
         if ffi.wasmtime_context_has_exception(self.context):

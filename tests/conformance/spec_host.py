@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import wasmtime
+
 from spec_guests import End, Guests
 
 _FUNCTIONS = {

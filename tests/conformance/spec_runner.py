@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import wasmtime
+
 from spec_guests import RETURNED, End, Ended, Guests, Instance
 from spec_host import define_spectest
 from spec_outcomes import Outcome, ScriptRun
@@ -15,7 +16,6 @@ from spec_scripts import Command, Script
 from spec_soundness import Telemetry, Unsound
 from spec_values import matches, new_values, release, write
 from spec_variants import Loaded, Variant, engine_for, load
-
 from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument import instrument
 

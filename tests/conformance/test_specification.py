@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from spec_outcomes import differences
 from spec_refusals import REFUSALS
 from spec_scripts import missing_reason, script_names
