@@ -72,7 +72,7 @@ class OutputFile:
     def _open(self) -> int:
         if not self.path:
             raise ValueError("empty path")
-        own = _own_descriptor(self.path)
+        own = own_descriptor(self.path)
         if own is not None:
             return os.dup(own)
         target = os.path.realpath(self.path)
@@ -81,7 +81,7 @@ class OutputFile:
         except FileNotFoundError:
             return self._open_beside(target)
         if not stat.S_ISREG(mode):
-            return _open_special(target)
+            return open_special(target)
         os.close(os.open(target, _WRITE))  # a file that must not be written is not replaced either
         self._mode = stat.S_IMODE(mode)
         return self._open_beside(target)
@@ -114,14 +114,14 @@ class OutputFile:
         return printable(self.path) or "''"
 
 
-def _own_descriptor(path: str) -> int | None:
+def own_descriptor(path: str) -> int | None:
     if path in _NAMED_DESCRIPTORS:
         return _NAMED_DESCRIPTORS[path]
     match = _OWN_DESCRIPTOR.fullmatch(path)
     return None if match is None else int(match[1] or match[2])
 
 
-def _open_special(target: str) -> int:
+def open_special(target: str) -> int:
     """Open a device or a fifo; a fifo that nobody reads is an error at once, not a wait without end."""
     descriptor = os.open(target, _WRITE | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wasmtrace.errors import UsageError
-from wasmtrace.layout import DEFAULT_RING_CAPACITY
+from wasmtrace.layout import DEFAULT_EVENT_CAPACITY, DEFAULT_RING_CAPACITY, MAX_EVENT_CAPACITY
 
 CALLS = "calls"
 TRACE = "trace"
@@ -15,6 +15,7 @@ LEVELS = (CALLS, TRACE)
 @dataclass(frozen=True, slots=True)
 class Options:
     """`include` and `exclude` are globs on function names (either form); they choose what gets frames.
+    `events` are globs, too: each call of those functions and imports is put into a ring of `event_capacity` records.
 
     `max_stack_bytes` is the engine's limit for the rewritten module: the shadow stack is made to outlast it.
     """
@@ -25,9 +26,15 @@ class Options:
     slow_threshold_us: int = 1000
     max_stack_bytes: int = 1 << 20
     ring_capacity: int = DEFAULT_RING_CAPACITY
+    events: tuple[str, ...] = ()
+    event_capacity: int = DEFAULT_EVENT_CAPACITY
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise UsageError(f"expected level calls or trace, got {self.level!r}")
+        capacity = self.event_capacity
+        if not 0 < capacity <= MAX_EVENT_CAPACITY or capacity & (capacity - 1):
+            most = f"a power of two of events, at most {MAX_EVENT_CAPACITY}"
+            raise UsageError(f"expected room for {most}, got {capacity}")
         if not 0 <= self.slow_threshold_us < 1 << 40:
             raise UsageError(f"expected a slow threshold of 0 or more, got {self.slow_threshold_us} µs")

@@ -6,7 +6,7 @@ The only place where new indices are given out: no old index ever shifts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wasmtrace.errors import UnsupportedError
@@ -16,7 +16,7 @@ from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.options import Options
 from wasmtrace.instrument.sections.types import FuncType
 from wasmtrace.layout import GrowSite, Layout
-from wasmtrace.sites import Skipped
+from wasmtrace.sites import EventSite, Skipped
 
 MAX_TYPES = 1_000_000
 """Limit of the engine (wasmparser's `limits.rs`)."""
@@ -48,6 +48,9 @@ class Plan:
     memory: MemoryOps
     framed: Callable[[int], bool]
     """Whether a function that can be slow gets a frame: the user's globs."""
+    events: Mapping[int, EventSite]
+    """By funcidx: the functions whose calls are events."""
+    unmatched_events: tuple[str, ...] = ()
     new_types: list[FuncType] = field(default_factory=list)
     new_functions: list[AddedFunction] = field(default_factory=list)
     grow_sites: list[GrowSite] = field(default_factory=list)

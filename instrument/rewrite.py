@@ -18,6 +18,7 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.options import TRACE, Options
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.calls import CallsProbe
+from wasmtrace.instrument.probes.events import EventsProbe
 from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_with
 from wasmtrace.instrument.probes.growth import GrowthProbe
 from wasmtrace.instrument.probes.host_calls import HostCallsProbe
@@ -29,7 +30,7 @@ from wasmtrace.instrument.sections.imports import FUNC_KIND, MEMORY_KIND
 from wasmtrace.instrument.sections.limits import fixed_memory
 from wasmtrace.instrument.sections.references import REFERRING, decode_references
 from wasmtrace.instrument.sections.vectors import with_items_added
-from wasmtrace.instrument.selection import frame_filter
+from wasmtrace.instrument.selection import event_sites, frame_filter
 from wasmtrace.instrument.walk import Probe, Segment, Walk
 from wasmtrace.layout import EXPORT_NAME, Layout
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
@@ -121,6 +122,7 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
             f"expected fewer than {MAX_MEMORIES} memories, got {len(module.memories)}: no room for one more"
         )
     _check_limits(module)
+    events, unmatched = event_sites(module, options.events)
     layout = Layout(
         function_count=len(module.function_typeidxs),
         memory_count=len(module.memories),
@@ -128,9 +130,10 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
         errno_import_count=0,
         ring_capacity=options.ring_capacity,
         max_stack_bytes=options.max_stack_bytes if options.level == TRACE else 0,
+        event_capacity=options.event_capacity if events else 0,
     )
     memory = emit.MemoryOps(len(module.memories))
-    plan = Plan(module, options, layout, memory, frame_filter(module, options))
+    plan = Plan(module, options, layout, memory, frame_filter(module, options), events, unmatched)
     ordinals = HostCallsProbe.errno_ordinals(plan)
     errno_count = sum(each is not None for each in ordinals)
     plan.layout = replace(layout, errno_import_count=errno_count)
@@ -139,13 +142,15 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
 
 def _probes(plan: Plan) -> list[Probe]:
     push = add_push(plan)
+    events = EventsProbe(plan)
     if plan.options.level != TRACE:
-        return [CallsProbe(plan), HostCallsProbe(plan, None), GrowthProbe(plan, push)]
+        return [CallsProbe(plan), events, HostCallsProbe(plan, events, None), GrowthProbe(plan, push)]
     slow_with = add_slow_with(plan, push)
     return [
         CallsProbe(plan),
+        events,
         FramesProbe(plan, add_slow(plan, slow_with)),
-        HostCallsProbe(plan, slow_with),
+        HostCallsProbe(plan, events, slow_with),
         GrowthProbe(plan, push),
     ]
 
@@ -198,6 +203,8 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         grow_sites=tuple(plan.grow_sites),
         framed_functions=plan.framed_count,
         skipped=tuple(plan.skipped),
+        events=tuple(plan.events.values()),
+        unmatched_events=plan.unmatched_events,
     )
 
 

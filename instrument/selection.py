@@ -1,4 +1,4 @@
-"""Which functions get frames: the user's globs on names."""
+"""Which functions get frames, and which are events: the user's globs on names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from fnmatch import translate
 from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.names import ModuleNames
 from wasmtrace.instrument.options import Options
+from wasmtrace.instrument.sections.types import F32, F64, I32, I64
+from wasmtrace.layout import EVENT_ARGUMENT_FIELDS
+from wasmtrace.sites import EventSite
+
+_EVENT_KINDS = {I32: "i", I64: "l", F32: "f", F64: "d"}
 
 
 def glob_matcher(globs: tuple[str, ...]) -> Callable[[str], bool]:
@@ -34,3 +39,27 @@ def frame_filter(module: Module, options: Options) -> Callable[[int], bool]:
         return any(map(included, forms)) and not any(map(excluded, forms))
 
     return framed
+
+
+def event_sites(module: Module, globs: tuple[str, ...]) -> tuple[dict[int, EventSite], tuple[str, ...]]:
+    """The functions, imports too, that a glob names in either form, by funcidx; and the globs that name none."""
+    if not globs:
+        return {}, ()
+    names = ModuleNames(module)
+    anything = glob_matcher(globs)
+    unmatched = dict.fromkeys(globs)
+    sites: dict[int, EventSite] = {}
+    for funcidx in range(len(module.function_typeidxs)):
+        name = names[funcidx]
+        forms = (name.name, name.raw_name)
+        if any(map(anything, forms)):
+            sites[funcidx] = _event_site(module, funcidx)
+            for glob in [each for each in unmatched if any(map(glob_matcher((each,)), forms))]:
+                del unmatched[glob]
+    return sites, tuple(unmatched)
+
+
+def _event_site(module: Module, funcidx: int) -> EventSite:
+    params = module.function_type(funcidx).params
+    kinds = "".join(_EVENT_KINDS.get(each, "") for each in params)[: len(EVENT_ARGUMENT_FIELDS)]
+    return EventSite(funcidx, kinds, len(params) - len(kinds))

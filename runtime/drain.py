@@ -7,11 +7,14 @@ malformed.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from wasmtrace import layout as cells
-from wasmtrace.layout import RECORD_BYTES, RECORD_STRUCT
+from wasmtrace.layout import EVENT_STRUCT, RECORD_BYTES, RECORD_STRUCT
+from wasmtrace.records import EventRow
 
 
 class RawSlowCall(NamedTuple):
@@ -45,7 +48,7 @@ class Batch:
     malformed: int = 0
 
 
-def pending_spans(tail: int, head: int, capacity: int) -> list[tuple[int, int]]:
+def pending_spans(tail: int, head: int, capacity: int, record_bytes: int = RECORD_BYTES) -> list[tuple[int, int]]:
     """The unread records as (byte offset in the ring, byte length), at most two. Empty if head makes no
     sense."""
     count = head - tail
@@ -53,9 +56,9 @@ def pending_spans(tail: int, head: int, capacity: int) -> list[tuple[int, int]]:
         return []
     first = tail % capacity
     until_end = min(count, capacity - first)
-    spans = [(first * RECORD_BYTES, until_end * RECORD_BYTES)]
+    spans = [(first * record_bytes, until_end * record_bytes)]
     if count > until_end:
-        spans.append((0, (count - until_end) * RECORD_BYTES))
+        spans.append((0, (count - until_end) * record_bytes))
     return spans
 
 
@@ -86,3 +89,31 @@ def _slow_call(frame: int, end: int, depth: int, result: int) -> RawSlowCall | N
 def _grow(frame: int, memory_and_failed: int, pages: int) -> RawGrow:
     failed = bool(memory_and_failed & 1)
     return RawGrow(cells.funcidx_of(frame), memory_and_failed >> 1, pages, failed, cells.time_us_of(frame))
+
+
+_INTEGER, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
+
+
+def decode_events(data: bytes, kinds: Mapping[int, str], floats: Set[int]) -> tuple[list[EventRow], int]:
+    """The rows in `data`, which is a whole number of records of the events' ring, and how many were malformed.
+
+    `kinds` has the arguments' letters by function index, `floats` the functions with an `f` or `d`. Benchmark:
+    `benchmarks/bench_events.py`.
+    """
+    rows: list[EventRow] = list(EVENT_STRUCT.iter_unpack(data))
+    mask = cells.SITE_MASK
+    strange = any(row[0] & mask not in kinds for row in rows)
+    kept = [row for row in rows if row[0] & mask in kinds] if strange else rows
+    malformed = len(rows) - len(kept)
+    if floats:
+        kept = [_with_floats(row, kinds[row[0] & mask]) if row[0] & mask in floats else row for row in kept]
+    return kept, malformed
+
+
+def _with_floats(row: EventRow, kinds: str) -> EventRow:
+    """The row with its bits of floating-point arguments as numbers."""
+    key, depth, *arguments = row
+    for place, kind in enumerate(kinds):
+        if kind in "df":
+            arguments[place] = _DOUBLE.unpack(_INTEGER.pack(arguments[place]))[0]
+    return (key, depth, *arguments)  # type: ignore[return-value]  # four cells come in, four go out

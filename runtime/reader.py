@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from wasmtrace.layout import RECORD_BYTES
-from wasmtrace.records import Dropped, Event, EventSink, MemoryGrew, SlowCall
+from wasmtrace.records import Dropped, Event, EventBlock, EventSink, MemoryGrew, SlowCall
 from wasmtrace.runtime.drain import Batch, RawRecord, RawSlowCall, decode_records, pending_spans
+from wasmtrace.runtime.event_ring import PASS_RECORDS, EventRing
+from wasmtrace.runtime.event_streams import EventHub
 from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import FunctionNames, SiteTable
 
@@ -31,6 +33,7 @@ class Ring:
         sites: SiteTable,
         names: Callable[[], FunctionNames],
         sinks: Sequence[EventSink],
+        hub: EventHub | None = None,
     ) -> None:
         self._memory = memory
         self._sites = sites
@@ -39,26 +42,52 @@ class Ring:
         # Re-entrant: a sink may call an instance, whose own events then come in between.
         self._lock = threading.RLock()
         self._tail = memory.ring_tail
+        hub = EventHub(sites, names, 0) if hub is None else hub
+        if self._sinks:
+            hub.add_sink(self._emit_block)
+        self._events = EventRing(memory, hub, self.emit)
         self._dropped = 0
         self.slowest_us: dict[int, int] = {}
         """By function index."""
-        self.records_read = 0
+        self._records_read = 0
         self.malformed = 0
         self.sink_errors: list[str] = []
         """One line for each sink that raised and was dropped."""
 
-    def drain(self, now_us: int) -> None:
-        """Takes out what the guest has written up to now. Any thread; never raises for what the guest
-        wrote."""
+    def drain(self, now_us: int, event_limit: int | None = None) -> bool:
+        """Takes out what the guest has written up to now, of its events at most `event_limit`. Whether more are there.
+
+        Any thread; never raises for what the guest wrote.
+        """
         with self._lock:
             if self._memory.closed:
-                return
+                return False
             head = self._memory.ring_head
             if head != self._tail:
                 batch = self._read(head)
                 self._memory.ring_tail = self._tail = head
                 self._take(batch)
             self._note_dropped(now_us)
+            return self._events.drain(now_us, event_limit)
+
+    def may_wait(self, allowed: bool) -> None:
+        """Whether the guest may wait for its events' ring to be drained, if that was asked for."""
+        self._events.may_wait(allowed)
+
+    def _emit_block(self, block: EventBlock) -> int:
+        for event in block.events():
+            self.emit(event)
+        return 0
+
+    @property
+    def records_read(self) -> int:
+        """Of both rings."""
+        return self._records_read + self._events.records_read
+
+    @property
+    def dropped(self) -> int:
+        """Records of both rings that were lost since the instance began."""
+        return self._memory.dropped + self._events.dropped
 
     def _read(self, head: int) -> Batch:
         capacity = self._sites.layout.ring_capacity
@@ -67,7 +96,7 @@ class Ring:
             return Batch(malformed=1)
         ring = self._sites.layout.ring_offset
         data = b"".join(self._memory.read_exact(ring + offset, length) for offset, length in spans)
-        self.records_read += len(data) // RECORD_BYTES
+        self._records_read += len(data) // RECORD_BYTES
         return decode_records(data, function_count=self._sites.function_count, memory_count=len(self._sites.memories))
 
     def _take(self, batch: Batch) -> None:
@@ -131,6 +160,7 @@ class Reader:
     def attach(self, ring: Ring, now_us: Callable[[], int]) -> None:
         with self._lock:
             self._rings[id(ring)] = (ring, now_us)
+            ring.may_wait(not self._ended.is_set())
             if self._thread is None and not self._ended.is_set():
                 self._thread = threading.Thread(target=self._run, name="wasmtrace-reader", daemon=True)
                 self._thread.start()
@@ -140,23 +170,29 @@ class Reader:
         """The ring may still be in the middle of a drain; drain it once more after this for the rest."""
         with self._lock:
             self._rings.pop(id(ring), None)
+        ring.may_wait(False)
 
     def close(self) -> None:
         """Ends the thread."""
-        self._ended.set()
+        with self._lock:
+            self._ended.set()
+            for ring, _ in self._rings.values():
+                ring.may_wait(False)
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval):
+        behind = False
+        while not self._ended.wait(0 if behind else self._interval):
+            behind = False
             with self._lock:
                 rings = list(self._rings.values())
                 if not rings:
                     self._wake.clear()
             for ring, now_us in rings:
-                ring.drain(now_us())
+                behind = ring.drain(now_us(), PASS_RECORDS) or behind
             self.cpu_seconds = time.thread_time()
             if not rings:
                 self._wake.wait()

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from wasmtrace.layout import PAGE_BYTES
+from wasmtrace.layout import CELL_BYTES, ERRNO_COUNT, PAGE_BYTES
 from wasmtrace.records import (
     CallEnded,
     CallStarted,
+    EventBlockSink,
     EventSink,
     ModuleInfo,
     OpenCall,
@@ -29,8 +30,13 @@ from wasmtrace.records import (
 )
 from wasmtrace.runtime import snapshot as stats
 from wasmtrace.runtime.account import Account
+from wasmtrace.runtime.anomaly.detector import Detector
+from wasmtrace.runtime.anomaly.reading import Reading
+from wasmtrace.runtime.anomaly.settings import AnomalyCallback, AnomalySettings
+from wasmtrace.runtime.anomaly.watch import AnomalyWatch, Watcher
 from wasmtrace.runtime.clock import Clock, Face
 from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall, RawTrap
+from wasmtrace.runtime.event_streams import EventHub
 from wasmtrace.runtime.reader import Reader, Ring
 from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import FunctionNames, SiteTable
@@ -57,6 +63,8 @@ class Subject:
     original_offset: Offsets
     has_start: bool
     """Whether a start function runs when the module is instantiated."""
+    export_indices: Callable[[], Mapping[str, int]]
+    """Function indices by export name."""
     instrument_seconds: float
     instrument_cached: bool
     compile_seconds: float
@@ -82,6 +90,15 @@ class _State:
     """Calls in progress, one inside the other."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a session needs to be watched for anomalies; shared by those of one runtime."""
+
+    watcher: Watcher
+    settings: AnomalySettings
+    callback: AnomalyCallback | None
+
+
 class Session:
     """Runs and observes one instance."""
 
@@ -94,7 +111,10 @@ class Session:
         clock: Clock,
         reader: Reader,
         sinks: Sequence[EventSink],
+        event_sinks: Sequence[EventBlockSink] = (),
+        lossless: bool = False,
         slow_threshold_us: int,
+        watching: Watching | None = None,
     ) -> None:
         self.subject = subject
         self.guest = guest
@@ -110,13 +130,18 @@ class Session:
         self._account = Account(clock.now_ns)
         self._origin_ns = clock.now_ns()
         self._started_unix_ns = time.time_ns()
+        self.events = EventHub(subject.sites, subject.names, self._started_unix_ns, event_sinks, lossless=lossless)
+        self._watching = watching
+        self._watch: AnomalyWatch | None = None
+        self._host_calls: dict[str, int] = {}
+        """How often the host has called each export."""
         self._memory: TelemetryMemory | None = None
         self._face: Face | None = None
         self._ring: Ring | None = None
         self._instantiate_seconds = 0.0
         self._startup_seconds = 0.0
         self._ticks_before = clock.ticks
-        self._cpu_before = clock.cpu_seconds + reader.cpu_seconds
+        self._cpu_before = self._cpu_seconds()
 
     def now_us(self) -> int:
         """Microseconds since the instance's clock began."""
@@ -151,8 +176,20 @@ class Session:
             for index, each in enumerate(self.subject.sites.memories):
                 memory.set_memory_limit(index, limit // each.page_bytes)
         self._face = Face(memory, self._origin_ns)
-        self._ring = Ring(memory, self.subject.sites, self.subject.names, self._sinks)
+        self._ring = Ring(memory, self.subject.sites, self.subject.names, self._sinks, self.events)
         self._memory = memory
+        self._ring.drain(self.now_us())  # what the start function did
+        if self._watching is not None:
+            self._watch = self._watch_for_anomalies(self._watching, memory, self._face, self._ring)
+
+    def _watch_for_anomalies(
+        self, watching: Watching, memory: TelemetryMemory, face: Face, ring: Ring
+    ) -> AnomalyWatch:
+        subject = self.subject
+        source = _Readings(self, memory, face)
+        return AnomalyWatch(
+            lambda: Detector(watching.settings, subject.sites, subject.names), source, ring.emit, watching.callback
+        )
 
     def call(self, prepared: PreparedCall) -> CallEnd:
         """Calls an export. Every way in which that ends is in the result."""
@@ -164,6 +201,7 @@ class Session:
             outermost = self._enter()
             started_us = self.now_us()
             self._open.append((prepared.name, started_us, fuel_before))
+            self._host_calls[prepared.name] = self._host_calls.get(prepared.name, 0) + 1
             ring.emit(CallStarted(prepared.name, started_us))
             if outermost:
                 self._attach()
@@ -185,6 +223,8 @@ class Session:
         assert self._ring is not None
         self._reader.attach(self._ring, self.now_us)
         self._clock.attach(self._face)
+        if self._watching is not None and self._watch is not None and not self._watch.attached:
+            self._watching.watcher.attach(self._watch)
         self._account.begin()
 
     def _detach(self) -> None:
@@ -251,19 +291,54 @@ class Session:
                 now.abandoned, now.outcome, now.message = True, outcome, message
                 now.last_frames, now.last_frames_us = frames, self.now_us()
         if ring is not None:
+            ring.may_wait(False)
             ring.drain(self.now_us())
+        self.events.end()
         while self._open:
             self._tell_end(outcome, frames)
+        self.settle()
         return self.snapshot()
+
+    def settle(self) -> None:
+        """The run is over: the anomalies that went on have ended."""
+        if self._watch is not None:
+            self._watch.settle(self.now_us())
 
     def close(self) -> None:
         """Ends the instance; what was counted stays readable."""
+        self.events.end()
+        self.settle()
         with self._calls:
             if self._ring is not None:
                 self._ring.close()
             self.guest.close()
 
     # Telling
+
+    @property
+    def anomaly_callback_errors(self) -> int:
+        """How often the callback for anomalies has raised."""
+        return 0 if self._watch is None else self._watch.callback_errors
+
+    @property
+    def running(self) -> bool:
+        """Whether a call from outside is in progress."""
+        return self._now.running > 0
+
+    def host_calls_by_index(self) -> dict[int, int]:
+        """How often the host has called each function, by function index."""
+        if len(self._host_calls) == 1 and max(self._host_calls.values(), default=0) < 2:
+            return {}
+        indices = self.subject.export_indices()
+        calls = dict(self._host_calls)
+        return {indices[name]: count for name, count in calls.items() if name in indices}
+
+    def cpu_us(self) -> int:
+        return round(self._account.read()[1] * 1e6)
+
+    def _cpu_seconds(self) -> float:
+        watcher = 0.0 if self._watching is None else self._watching.watcher.cpu_seconds
+        return self._clock.cpu_seconds + self._reader.cpu_seconds + watcher
 
     @property
     def outcome(self) -> Outcome:
@@ -320,10 +395,12 @@ class Session:
                 functions=stats.function_stats(sites, names, counters, top),
                 host_calls=stats.host_call_stats(sites, counters),
                 open_calls=stats.open_calls(sites, names, frames, frames_us),
-                dropped=0 if self._memory is None else self._memory.dropped,
+                dropped=0 if self._ring is None else self._ring.dropped,
                 slow_threshold_seconds=self._slow_threshold_us / 1e6,
                 uninstrumented=stats.uninstrumented(sites, names),
                 cost=self._cost(),
+                anomalies=() if self._watch is None else self._watch.anomalies(),
+                anomaly_counts={} if self._watch is None else self._watch.counts(),
             )
 
     def _counters(self) -> stats.Counters:
@@ -350,9 +427,39 @@ class Session:
             compile_seconds=subject.compile_seconds,
             instantiate_seconds=self._instantiate_seconds,
             startup_seconds=self._startup_seconds,
-            reader_cpu_seconds=self._clock.cpu_seconds + self._reader.cpu_seconds - self._cpu_before,
+            reader_cpu_seconds=self._cpu_seconds() - self._cpu_before,
             telemetry_bytes=subject.sites.layout.pages * PAGE_BYTES,
             clock_ticks=self._clock.ticks - self._ticks_before,
             clock_late_max_seconds=self._clock.late_max_ns / 1e9,
             records_read=0 if ring is None else ring.records_read,
+        )
+
+
+class _Readings:
+    """What the detector sees of a session, at the moment of asking. Any thread."""
+
+    def __init__(self, session: Session, memory: TelemetryMemory, face: Face) -> None:
+        self._session = session
+        self._memory = memory
+        self._face = face
+        layout = session.subject.sites.layout
+        self._calls = (layout.calls_offset, layout.function_count * CELL_BYTES)
+        self._errnos = (layout.errno_offset, layout.errno_import_count * ERRNO_COUNT * CELL_BYTES)
+
+    def reading(self) -> Reading:
+        """Frames are read first: what was open then had not been counted out."""
+        session, memory = self._session, self._memory
+        running = session.running
+        frames = memory.frames() if running else []
+        return Reading(
+            session.now_us(),
+            memory.read_exact(*self._calls),
+            memory.read_exact(*self._errnos),
+            memory.grows(),
+            memory.memory_pages(),
+            frames,
+            running,
+            self._face.self_ns,
+            session.host_calls_by_index(),
+            session.cpu_us(),
         )

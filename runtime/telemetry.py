@@ -77,6 +77,7 @@ class TelemetryMemory:
             "layout version": (cells.VERSION_OFFSET, cells.VERSION),
             "function count": (cells.FUNCTION_COUNT_OFFSET, self.layout.function_count),
             "ring capacity": (cells.RING_CAPACITY_OFFSET, self.layout.ring_capacity),
+            "event capacity": (cells.EVENT_CAPACITY_OFFSET, self.layout.event_capacity),
         }
         for what, (offset, value) in expected.items():
             found = self.read_cell(offset)
@@ -176,6 +177,29 @@ class TelemetryMemory:
     @ring_tail.setter
     def ring_tail(self, count: int) -> None:
         self.write_cell(cells.RING_TAIL_OFFSET, count)
+
+    # The events' ring
+
+    @property
+    def event_head(self) -> int:
+        """How many events the guest has written since it began."""
+        return self.read_cell(cells.EVENT_HEAD_OFFSET)
+
+    @property
+    def event_tail(self) -> int:
+        return self.read_cell(cells.EVENT_TAIL_OFFSET)
+
+    @event_tail.setter
+    def event_tail(self, count: int) -> None:
+        self.write_cell(cells.EVENT_TAIL_OFFSET, count)
+
+    @property
+    def events_dropped(self) -> int:
+        return self.read_cell(cells.EVENT_DROPPED_OFFSET)
+
+    def ask_to_wait(self, asked: bool) -> None:
+        """Whether a guest that finds the ring full waits. Any thread; ends a wait at once."""
+        self.write_cell(cells.EVENT_WAIT_OFFSET, int(asked))
 
     # The shadow stack
 

@@ -11,7 +11,7 @@ Runtimes share nothing with each other. The instances of one share its engine an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -19,16 +19,18 @@ from typing import Any, Literal, Self
 from wasmtrace.cache import RewriteCache
 from wasmtrace.errors import GuestError, UsageError
 from wasmtrace.instance import Instance
-from wasmtrace.layout import DEFAULT_RING_CAPACITY
+from wasmtrace.layout import DEFAULT_EVENT_CAPACITY, DEFAULT_RING_CAPACITY, MAX_EVENT_CAPACITY
 from wasmtrace.program import Program, Rewriting, build, read_source
-from wasmtrace.records import EventSink, Level
+from wasmtrace.records import EventBlockSink, EventSink, Level
 from wasmtrace.run import Run, RunResult
+from wasmtrace.runtime.anomaly.settings import AnomalyCallback, AnomalySettings
+from wasmtrace.runtime.anomaly.watch import Watcher
 from wasmtrace.runtime.clock import Clock
 from wasmtrace.runtime.engine import DEFAULT_STACK_BYTES, Engine, EngineSettings
 from wasmtrace.runtime.engine_call import GuestInstance, Limits
 from wasmtrace.runtime.reader import Reader
 from wasmtrace.runtime.sandbox import Sandbox
-from wasmtrace.runtime.session import Session
+from wasmtrace.runtime.session import Session, Watching
 
 NOTHING = Sandbox()
 
@@ -40,7 +42,10 @@ class RuntimeConfig:
     `include` and `exclude` are globs on function names and choose whose calls are timed. `fuel_limit` and
     `max_memory_bytes` are for each instance, the latter for each of its memories. `interruptible` makes
     `kill` possible, and the guest about 1.16 times as slow. `cache_dir` keeps rewritten modules (None:
-    nowhere), `engine_cache` lets the engine keep compiled code where it usually does.
+    nowhere), `engine_cache` lets the engine keep compiled code where it usually does. `events` are globs, too:
+    each call of those functions, and imports, is a `GuestEvent` for `sinks`, `event_sinks` and `Run.events`.
+    The guest has room for `event_capacity` of them, a power of two; what does not fit is dropped and counted, or
+    with `lossless` the guest waits.
     """
 
     level: Level = Level.TRACE
@@ -58,10 +63,23 @@ class RuntimeConfig:
     ring_capacity: int = DEFAULT_RING_CAPACITY
     sinks: tuple[EventSink, ...] = ()
     """Called with each event, from the reading thread or the guest's."""
+    events: tuple[str, ...] = ()
+    event_capacity: int = DEFAULT_EVENT_CAPACITY
+    lossless: bool = False
+    event_sinks: tuple[EventBlockSink, ...] = ()
+    """Called with many guest events at once, where one by one would be too slow."""
+    anomalies: AnomalySettings | None = field(default_factory=AnomalySettings)
+    """What is looked for while guests run: `docs/anomalies.md`. None: nothing."""
+    on_anomaly: AnomalyCallback | None = None
+    """Called with each anomaly when it begins, and again when it has ended; what it raises is counted."""
 
     def __post_init__(self) -> None:
         if self.ring_capacity < 1 or self.ring_capacity & (self.ring_capacity - 1):
             raise UsageError(f"expected a ring capacity that is a power of two, got {self.ring_capacity}")
+        capacity = self.event_capacity
+        if not 0 < capacity <= MAX_EVENT_CAPACITY or capacity & (capacity - 1):
+            most = f"a power of two of events, at most {MAX_EVENT_CAPACITY}"
+            raise UsageError(f"expected room for {most}, got {capacity}")
         if not 0 <= self.slow_threshold_us < 1 << 40:
             raise UsageError(f"expected a slow threshold of 0 or more, got {self.slow_threshold_us} µs")
         if self.fuel_limit is not None and not self.fuel:
@@ -88,6 +106,8 @@ class RuntimeConfig:
             self.slow_threshold_us,
             self.engine.engine_stack_bytes,
             self.ring_capacity,
+            self.events,
+            self.event_capacity,
         )
 
 
@@ -99,6 +119,7 @@ class Runtime:
         self._engine = Engine(self.config.engine)
         self._clock = Clock()
         self._reader = Reader()
+        self._watcher = Watcher()
         cache_dir = self.config.cache_dir
         self._cache = None if cache_dir is None else RewriteCache(cache_dir)
 
@@ -112,6 +133,7 @@ class Runtime:
 
     def close(self) -> None:
         """Ends the threads that write the clock and read the telemetry memory."""
+        self._watcher.close()
         self._clock.close()
         self._reader.close()
 
@@ -189,7 +211,10 @@ class Runtime:
             clock=self._clock,
             reader=self._reader,
             sinks=config.sinks,
+            event_sinks=config.event_sinks,
+            lossless=config.lossless,
             slow_threshold_us=config.slow_threshold_us,
+            watching=config.anomalies and Watching(self._watcher, config.anomalies, config.on_anomaly),
         )
         instance.attach(session, linker, config.engine.engine_stack_bytes)
         return instance

@@ -13,6 +13,7 @@ from wasmtrace.records import Outcome, Snapshot, Trap
 from wasmtrace.runtime import native_stack
 from wasmtrace.runtime.engine import Extern
 from wasmtrace.runtime.engine_call import CallEnd
+from wasmtrace.runtime.event_streams import STREAM_LIMIT, EventStream
 from wasmtrace.runtime.session import Session
 
 INITIALIZE = "_initialize"
@@ -142,11 +143,24 @@ class Instance:
             raise UsageError(f"{length} bytes at {offset:#x} are not within {memory!r} of {size} bytes")
         return start + offset
 
+    def end_events(self) -> None:
+        """For `Run`: no more events will come."""
+        if self._session is not None:
+            self._session.events.end()
+
     def snapshot(self, top: int | None = None) -> Snapshot:
         """What the instance has done up to now. Any thread, during a call too, and after `close`."""
         if self._session is None:
             raise GuestError("the instance is not ready")
         return self._session.snapshot(top)
+
+    def events(self, glob: str = "*", *, limit: int = STREAM_LIMIT) -> EventStream:
+        """The events of the functions that `glob` names, live, until `close`; `RuntimeConfig.events` says what is one.
+
+        The first stream begins with what has happened already. A consumer that is more than `limit` events behind
+        misses some, which `dropped` counts; with `RuntimeConfig.lossless` the guest waits for it.
+        """
+        return self.session.events.subscribe(glob, limit)
 
     def kill(self) -> None:
         """Ends the call in progress at its next loop or call. Any thread; needs

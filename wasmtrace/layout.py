@@ -3,7 +3,7 @@
 The rewriter appends one linear memory of fixed size to a module. Probes store in it, the host reads it from
 outside while the guest runs. No offset is spelled anywhere but here. All cells are little-endian, 8 bytes.
 
-    header | memory cells | errno cells | calls | slow calls | slow µs | ring | grow cells | shadow stack
+    header | memory cells | errno cells | calls | slow calls | slow µs | ring | events | grow cells | shadow stack
 
 The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area. The grow
 cells stand before it because how many there are is known only when all code has been seen.
@@ -30,7 +30,7 @@ from wasmtrace.errors import InstrumentError
 MAGIC = 0x0045_4341_5254_4D57
 """`WMTRACE` and a zero byte, as a little-endian u64."""
 
-VERSION = 1
+VERSION = 2
 PAGE_BYTES = 65536
 CELL_BYTES = 8
 SITE_BITS = 20
@@ -53,7 +53,14 @@ SLOW_THRESHOLD_OFFSET = 72
 RING_TAIL_OFFSET = 80
 WATERMARK_OFFSET = 88
 SLOW_CUTOFF_OFFSET = 96
-HEADER_BYTES = 128
+EVENT_TAIL_OFFSET = 104
+EVENT_WAIT_OFFSET = 112
+"""Not 0: a guest that finds the events' ring full waits, instead of dropping the record. The host takes it back when
+nobody drains any more, and so ends every wait."""
+EVENT_HEAD_OFFSET = 128
+EVENT_DROPPED_OFFSET = 136
+EVENT_CAPACITY_OFFSET = 144
+HEADER_BYTES = 192
 
 # One memory of the guest: present pages (guest writes), most pages allowed (host writes).
 MEMORY_CELL_BYTES = 16
@@ -86,7 +93,17 @@ KIND_SLOW_CALL = 1
 KIND_GROW = 2
 """Frame: stamp of now | funcidx. Payload 0: memidx << 1 | failed. Payload 1: pages asked for."""
 
+EVENT_BYTES = 48
+EVENT_FRAME_FIELD = 0
+EVENT_DEPTH_FIELD = 8
+EVENT_ARGUMENT_FIELDS = (16, 24, 32, 40)
+EVENT_STRUCT = struct.Struct("<QQqqqq")
+"""Stamp of now | funcidx, depth, arguments. An i32 argument is sign-extended, an f32 is promoted to an f64; cells
+beyond the function's arguments hold anything."""
+
 DEFAULT_RING_CAPACITY = 16384
+DEFAULT_EVENT_CAPACITY = 1 << 17
+MAX_EVENT_CAPACITY = 1 << 24
 BYTES_PER_ENGINE_FRAME = 16
 """The least that one wasm call takes of the engine's stack: a return address and a saved frame pointer."""
 
@@ -109,10 +126,14 @@ class Layout:
     errno_import_count: int
     ring_capacity: int
     max_stack_bytes: int
+    event_capacity: int = 0
+    """Records of the events' ring; 0 where no function is an event."""
 
     def __post_init__(self) -> None:
         if self.ring_capacity < 1 or self.ring_capacity & (self.ring_capacity - 1):
             raise InstrumentError(f"ring capacity must be a power of two, got {self.ring_capacity}")
+        if self.event_capacity < 0 or self.event_capacity & (self.event_capacity - 1):
+            raise InstrumentError(f"event capacity must be 0 or a power of two, got {self.event_capacity}")
         if self.function_count > SITE_MASK:
             raise InstrumentError(f"at most {SITE_MASK} functions, got {self.function_count}")
 
@@ -141,8 +162,12 @@ class Layout:
         return self.slow_us_offset + self.function_count * CELL_BYTES
 
     @property
-    def grow_offset(self) -> int:
+    def events_offset(self) -> int:
         return self.ring_offset + self.ring_capacity * RECORD_BYTES
+
+    @property
+    def grow_offset(self) -> int:
+        return self.events_offset + self.event_capacity * EVENT_BYTES
 
     @property
     def stack_offset(self) -> int:
@@ -180,6 +205,7 @@ class Layout:
         put(VERSION_OFFSET, VERSION)
         put(FUNCTION_COUNT_OFFSET, self.function_count)
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
+        put(EVENT_CAPACITY_OFFSET, self.event_capacity)
         put(SLOW_THRESHOLD_OFFSET, slow_threshold_us)
         put(SLOW_CUTOFF_OFFSET, 0 if slow_threshold_us else CUTOFF_ALL)
         put(STACK_BASE_OFFSET, self.stack_offset)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from wasmtrace.cache import RewriteCache, Rewritten, cache_key
 from wasmtrace.errors import GuestError, UsageError
-from wasmtrace.layout import DEFAULT_RING_CAPACITY
+from wasmtrace.layout import DEFAULT_EVENT_CAPACITY, DEFAULT_RING_CAPACITY
 from wasmtrace.records import Level, ModuleInfo
 from wasmtrace.runtime.engine import CompiledModule, Engine, Extern, binary_of
 from wasmtrace.runtime.engine_call import exported_function
+from wasmtrace.runtime.export_section import exported_functions
 from wasmtrace.runtime.session import Subject
 from wasmtrace.runtime.start_section import has_start
 from wasmtrace.runtime.values import FunctionType
@@ -40,6 +41,8 @@ class Rewriting:
     slow_threshold_us: int
     max_stack_bytes: int
     ring_capacity: int = DEFAULT_RING_CAPACITY
+    events: tuple[str, ...] = ()
+    event_capacity: int = DEFAULT_EVENT_CAPACITY
 
     def options(self) -> Options:
         from wasmtrace.instrument import Options
@@ -130,6 +133,7 @@ def build(
         names=functools.cache(lambda: _names(source)),
         original_offset=functools.lru_cache(maxsize=1024)(lambda f, offset: _original(source, rewriting, f, offset)),
         has_start=has_start(source),
+        export_indices=functools.cache(lambda: exported_functions(source)),
         instrument_seconds=(rewritten_ns - began_ns) / 1e9,
         instrument_cached=cached,
         compile_seconds=(compiled_ns - rewritten_ns) / 1e9,

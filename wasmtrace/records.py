@@ -10,7 +10,7 @@ Times: `*_us` are microseconds since the run's clock began (`Snapshot.started_un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -94,10 +94,12 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """`count` events were lost since the last such record, because the ring was full."""
+    """`count` records were lost since the last such record, because a ring was full."""
 
     count: int
     at_us: int
+    guest_events: bool = False
+    """Whether they were `GuestEvent`s; those that a sink could not take are counted too."""
 
 
 class AnomalyKind(Enum):
@@ -141,7 +143,8 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class GuestEvent:
-    """One call of a function that the user asked to hear of. `arguments` are as declared: at most the first four."""
+    """One call of a function that the user asked to hear of. `arguments` are the first four that are numbers, as
+    declared; integers are signed."""
 
     function: FunctionName
     arguments: tuple[int | float, ...]
@@ -151,6 +154,43 @@ class GuestEvent:
 
 Event = SlowCall | MemoryGrew | CallStarted | CallEnded | Dropped | Anomaly | GuestEvent
 EventSink = Callable[[Event], None]
+
+EventRow = tuple[int, int, int | float, int | float, int | float, int | float]
+"""A call in an `EventBlock`: key, depth, four cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """A function each of whose calls is an event."""
+
+    function: FunctionName
+    host: bool
+    kinds: str
+    """A letter for each argument that is recorded: `i` i32, `l` i64, `f` f32, `d` f64."""
+    left_out: int
+    """Parameters that are not recorded: those of other types, and those after the fourth."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventBlock:
+    """Many guest events at once, oldest first, for whoever writes hundreds of thousands a second."""
+
+    rows: Sequence[EventRow]
+    """Calls of the same function at the same time have the same key. Cells beyond the function's arguments hold
+    anything."""
+    describe: Callable[[int], tuple[EventSource, int]]
+    """For a key: the function, and the time in µs since the run's clock began."""
+    started_unix_ns: int
+
+    def events(self) -> Iterator[GuestEvent]:
+        """The same, one by one."""
+        for key, depth, *cells in self.rows:
+            source, at_us = self.describe(key)
+            yield GuestEvent(source.function, tuple(cells[: len(source.kinds)]), at_us, depth)
+
+
+EventBlockSink = Callable[[EventBlock], int]
+"""Returns how many of the events it could not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +332,6 @@ class Snapshot:
     uninstrumented: tuple[Uninstrumented, ...]
     cost: RuntimeCost
     anomalies: tuple[Anomaly, ...] = ()
-    """Of the whole run, oldest first; those without an end are going on."""
+    """Of the whole run, oldest first; those without an end are going on. Of very many the oldest are left out."""
+    anomaly_counts: Mapping[tuple[AnomalyKind, str], int] = field(default_factory=dict)
+    """How many there were, those left out too, by kind and function name."""

@@ -12,6 +12,7 @@ from wasmtrace.instance import INITIALIZE, Instance
 from wasmtrace.records import Outcome, Snapshot
 from wasmtrace.runtime import native_stack
 from wasmtrace.runtime.engine_call import CallEnd
+from wasmtrace.runtime.event_streams import STREAM_LIMIT, EventStream
 from wasmtrace.runtime.values import FunctionType, parse_arguments
 
 START = "_start"
@@ -59,6 +60,8 @@ class Run:
             # Ours, or a wrong module: it must reach whoever waits.
             self._end = CallEnd(Outcome.FAILED, error=error)
         finally:
+            self.instance.end_events()
+            self.instance.session.settle()
             self._ended.set()
 
     def _run(self) -> CallEnd:
@@ -86,6 +89,10 @@ class Run:
         """What the guest has done up to now. Any thread."""
         return self.instance.snapshot(top)
 
+    def events(self, glob: str = "*", *, limit: int = STREAM_LIMIT) -> EventStream:
+        """Like `Instance.events`; ends with the run."""
+        return self.instance.events(glob, limit=limit)
+
     def result(self) -> RunResult:
         """How it ended. Raises `GuestError` while it runs."""
         if self._end is None or not self._ended.is_set():
@@ -109,6 +116,7 @@ class Run:
     def close(self) -> None:
         """Frees the instance, if the guest has ended or can be killed; else it goes on, and is freed at its
         end."""
+        self.instance.end_events()
         if self.running and self.instance.session.guest.interruptible:
             self.kill()
             self.wait()

@@ -34,6 +34,16 @@ class GuestMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class EventSite:
+    """A function each of whose calls is an event. `kinds` has a letter for each argument that is recorded: `i` is an
+    i32, `l` an i64, `f` an f32, `d` an f64; `left_out` counts the other parameters."""
+
+    funcidx: int
+    kinds: str
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """What carries no probe, or not all; `funcidx` is None where it is about the module as a whole."""
 
@@ -54,6 +64,10 @@ class SiteTable:
     framed_functions: int
     """How many functions of the guest have a frame on the shadow stack, and so are timed."""
     skipped: tuple[Skipped, ...]
+    events: tuple[EventSite, ...] = ()
+    """By funcidx."""
+    unmatched_events: tuple[str, ...] = ()
+    """Globs for events that match no function."""
 
     @property
     def function_count(self) -> int:
@@ -70,6 +84,8 @@ class SiteTable:
             "grow_sites": [asdict(each) for each in self.grow_sites],
             "framed_functions": self.framed_functions,
             "skipped": [asdict(each) for each in self.skipped],
+            "events": [asdict(each) for each in self.events],
+            "unmatched_events": list(self.unmatched_events),
         }
 
     @classmethod
@@ -86,6 +102,8 @@ class SiteTable:
             grow_sites=tuple(GrowSite(**each) for each in value["grow_sites"]),
             framed_functions=int(value["framed_functions"]),
             skipped=tuple(Skipped(**each) for each in value["skipped"]),
+            events=tuple(EventSite(**each) for each in value["events"]),
+            unmatched_events=tuple(map(str, value["unmatched_events"])),
         )
 
 

@@ -16,6 +16,7 @@ from wasmtrace.instrument import emit
 from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes import frames
+from wasmtrace.instrument.probes.events import EventsProbe
 from wasmtrace.instrument.scan import read_index
 from wasmtrace.instrument.sections.imports import Import
 from wasmtrace.instrument.sections.types import I32, FuncType
@@ -33,9 +34,10 @@ class HostCallsProbe:
     stops: tuple[str, ...] = ("return_call",)
     wants_exits = False
 
-    def __init__(self, plan: Plan, slow_with: int | None) -> None:
+    def __init__(self, plan: Plan, events: EventsProbe, slow_with: int | None) -> None:
         """`slow_with` is None where host calls get no frames."""
         self._plan = plan
+        self._events = events
         self._slow_with = slow_with
         self._errno_ordinals = self.errno_ordinals(plan)
         self._wrappers = [self._add_wrapper(funcidx) for funcidx in range(len(plan.module.host_functions))]
@@ -45,7 +47,7 @@ class HostCallsProbe:
         functype = plan.module.function_type(funcidx)
         saved = len(functype.params)
         errno, cell = saved + 1, saved + 2
-        code = plan.memory.count(plan.layout.calls_cell(funcidx))
+        code = plan.memory.count(plan.layout.calls_cell(funcidx)) + self._events.tell(funcidx)
         if self._slow_with is not None:
             code += frames.enter(plan, funcidx, saved)
         code += b"".join(map(emit.local_get, range(saved))) + emit.call(funcidx)

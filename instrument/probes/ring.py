@@ -8,7 +8,7 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.sections.types import I32, I64, FuncType
 
-_FENCE = b"\xfe\x03\x00"
+FENCE = b"\xfe\x03\x00"
 """`atomic.fence`: the record is there before the head says so, on machines that reorder stores too."""
 
 
@@ -47,7 +47,7 @@ def add_push(plan: Plan) -> int:
         + store(cells.RECORD_PAYLOAD_FIELDS[0], emit.local_get(payload_0))
         + store(cells.RECORD_PAYLOAD_FIELDS[1], emit.local_get(payload_1))
     )
-    advance = _FENCE + memory.count(cells.RING_HEAD_OFFSET)
+    advance = FENCE + memory.count(cells.RING_HEAD_OFFSET)
     functype = FuncType((I32, I32, I64, I64, I64), ())
     return plan.add_function(functype, put_head + full + drop + place + record + advance, (I32, I64))
 

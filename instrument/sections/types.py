@@ -19,7 +19,7 @@ REC_GROUP, SUB, SUB_FINAL, ARRAY, STRUCT, FUNC = 0x4E, 0x50, 0x4F, 0x5E, 0x5F, 0
 REF, REF_NULL = 0x64, 0x63
 MAX_VALUES = 1000
 """Limit of the engine for parameters and for results (wasmparser's `limits.rs`)."""
-I32, I64 = b"\x7f", b"\x7e"
+I32, I64, F32, F64 = b"\x7f", b"\x7e", b"\x7d", b"\x7c"
 _VALUE_TYPES = frozenset(
     # i32 i64 f32 f64 v128, then the short forms of nullable abstract references
     [0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x74, 0x73, 0x72, 0x71, 0x70, 0x6F, 0x6E, 0x6D, 0x6C, 0x6B, 0x6A, 0x69]

@@ -6,6 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from wasmtrace.cli.event_options import add_event_options, event_probes
+
 if TYPE_CHECKING:
     from wasmtrace.instrument import Options
 
@@ -32,6 +34,7 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="a call is slow from this many milliseconds on; 0 records every call (default 1)",
     )
+    add_event_options(parser)
 
 
 def slow_microseconds(text: str) -> int:
@@ -53,4 +56,5 @@ def options_of(arguments: argparse.Namespace) -> Options:
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         slow_threshold_us=arguments.slow,
+        **event_probes(arguments),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from wasmtrace.cli.event_options import add_event_output_options
 from wasmtrace.cli.probe_options import add_probe_options
 
 _SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
@@ -73,6 +74,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--metrics-file", metavar="PATH", help="write Prometheus metrics at the end")
     group.add_argument("--report", metavar="PATH", help="write a JSON report at the end")
+    add_event_output_options(group)
     group.add_argument(
         "--summary", action=argparse.BooleanOptionalAction, default=True, help="say on stderr what happened"
     )

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeVar
 
 from wasmtrace.api import Runtime, RuntimeConfig
+from wasmtrace.cli.event_options import event_config
 from wasmtrace.cli.module_input import STANDARD_INPUT, module_name, read_module
 from wasmtrace.cli.run_outputs import Outputs
 from wasmtrace.errors import UsageError
@@ -89,11 +91,12 @@ def run_guest(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> int:
     sandbox = _sandbox(arguments)
-    runtime = Runtime(_config(arguments))
+    runtime = Runtime(replace(_config(arguments), **event_config(arguments, outputs.events)))
     program = _in_background(lambda: _load(runtime, arguments), signals)
     run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
     if not signals.wait(run.wait, arguments.timeout):
+        outputs.hurry()
         snapshot, code = _abandon(run, arguments.timeout, signals)
         outputs.finish(snapshot)
         outputs.close()

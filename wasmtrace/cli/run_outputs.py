@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wasmtrace.cli import complain
+from wasmtrace.cli.event_options import check_event_options, unmatched_warning
 from wasmtrace.errors import ExportError
 from wasmtrace.records import Snapshot
 
 if TYPE_CHECKING:
+    from wasmtrace.exporters.events_file import EventsFile
     from wasmtrace.exporters.files import OutputFile
     from wasmtrace.exporters.http import MetricsServer
     from wasmtrace.run import Run
@@ -31,6 +33,8 @@ class Outputs:
         self._report: OutputFile | None = None
         self._metrics_file: OutputFile | None = None
         self._server: MetricsServer | None = None
+        self.events: EventsFile | None = None
+        check_event_options(arguments)
         try:
             self._open(arguments)
         except BaseException:
@@ -45,6 +49,10 @@ class Outputs:
 
             self._report = arguments.report and OutputFile(arguments.report)
             self._metrics_file = arguments.metrics_file and OutputFile(arguments.metrics_file)
+        if arguments.events_file is not None:
+            from wasmtrace.exporters.events_file import EventsFile
+
+            self.events = EventsFile(arguments.events_file)
 
     def _serve(self, address: str) -> MetricsServer:
         from wasmtrace.exporters.http import MetricsServer, parse_address
@@ -63,9 +71,21 @@ class Outputs:
     def watch(self, run: Run) -> None:
         """The run whose counters `/metrics` shows from now on."""
         self._run = run
+        warning = unmatched_warning(run.instance.program.sites.unmatched_events)
+        if warning is not None:
+            complain(warning)
+
+    def hurry(self) -> None:
+        """The process is about to end: waits for nobody any more."""
+        if self.events is not None:
+            self.events.hurry()
 
     def finish(self, snapshot: Snapshot) -> None:
         """Writes everything. What cannot be written is said in one line and changes nothing else."""
+        if self.events is not None:
+            self.events.close()
+            if self.events.complaint is not None:
+                complain(self.events.complaint)
         for write in (self._write_report, self._write_metrics, self._show):
             try:
                 write(snapshot)
@@ -108,6 +128,8 @@ class Outputs:
                 each.discard()
         if self._server is not None:
             self._server.close()
+        if self.events is not None:
+            self.events.close()
 
     def __enter__(self) -> Self:
         return self
