@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
         print(fault, file=sys.stderr)
     print(f"{len(faults)} differences, {time.monotonic() - started:.0f} s")
     if chosen.write and not chosen.scripts and not faults:
-        DOCUMENT.write_text(document(runs))
+        before = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+        DOCUMENT.write_text(document(runs, before))
     return 1 if faults else 0
 
 
