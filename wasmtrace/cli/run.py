@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from wasmtrace.cli.anomaly_options import add_anomaly_options
 from wasmtrace.cli.event_options import add_event_output_options
 from wasmtrace.cli.probe_options import add_probe_options
 
@@ -19,13 +20,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="wasmtrace run [OPTIONS] MODULE [ARGS...]",
         description="Runs MODULE with probes in it. Arguments after MODULE are the guest's, untouched. "
         "The guest has no directory, no environment and no network unless given.",
-        epilog="Exit code: the guest's own; 134 trap, 124 --timeout, 130 Ctrl-C, 143 SIGTERM; "
+        epilog="Exit code: the guest's own; 134 trap, 124 --timeout, 137 --on-anomaly kill, 130 Ctrl-C, 143 SIGTERM; "
         "2 wrong usage, 1 any other error.",
         allow_abbrev=False,
     )
     _add_sandbox_options(parser.add_argument_group("what the guest gets"))
     _add_limit_options(parser.add_argument_group("limits"))
     add_probe_options(parser)
+    add_anomaly_options(parser.add_argument_group("what is an anomaly"))
     _add_output_options(parser.add_argument_group("what is shown"))
     parser.add_argument(
         "--no-cache", action="store_true", help="neither read nor keep rewritten or compiled code"

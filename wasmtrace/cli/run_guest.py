@@ -20,6 +20,7 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 from wasmtrace.api import Runtime, RuntimeConfig
+from wasmtrace.cli.anomaly_options import KILL_EXIT, AnomalyNotices
 from wasmtrace.cli.event_options import event_config
 from wasmtrace.cli.module_input import STANDARD_INPUT, module_name, read_module
 from wasmtrace.cli.run_outputs import Outputs
@@ -91,13 +92,16 @@ def run_guest(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> int:
     sandbox = _sandbox(arguments)
-    runtime = Runtime(replace(_config(arguments), **event_config(arguments, outputs.events)))
+    notices = AnomalyNotices(arguments)
+    config = replace(_config(arguments), **event_config(arguments, outputs.events), **notices.config())
+    runtime = Runtime(config)
     program = _in_background(lambda: _load(runtime, arguments), signals)
     run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
-    if not signals.wait(run.wait, arguments.timeout):
+    ended = signals.wait(notices.or_fatal(run.wait), arguments.timeout)
+    if not ended or (notices.fatal is not None and run.running):
         outputs.hurry()
-        snapshot, code = _abandon(run, arguments.timeout, signals)
+        snapshot, code = _abandon(run, arguments.timeout, signals, notices)
         outputs.finish(snapshot)
         outputs.close()
         _end_process(code)
@@ -114,11 +118,15 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     return exit_code(result)
 
 
-def _abandon(run: Run, timeout: float | None, signals: _Signals) -> tuple[Snapshot, int]:
+def _abandon(
+    run: Run, timeout: float | None, signals: _Signals, notices: AnomalyNotices
+) -> tuple[Snapshot, int]:
     """The last snapshot of a guest that goes on, and the exit code of what ended the run."""
     if signals.number is not None:
         name = signal.Signals(signals.number).name
         return run.abandon(Outcome.INTERRUPTED, f"stopped by {name}"), signals.exit_code
+    if notices.fatal is not None:
+        return run.abandon(Outcome.INTERRUPTED, f"killed: {notices.fatal.message}"), KILL_EXIT
     return run.abandon(Outcome.TIMED_OUT, f"time limit of {timeout:g} s reached"), TIMEOUT_EXIT
 
 
