@@ -21,6 +21,9 @@ MAX_MANGLED_CHARACTERS = 4000
 """A longer name stays as it is: the demangler recurses, and deep nesting would exhaust the process's own
 stack."""
 MAX_DEMANGLED_CHARACTERS = 1 << 28
+MAX_SHOWN_CHARACTERS = 16_384
+"""A name that comes out longer stays as it is: nobody reads it, and a module of a megabyte can have thousands of
+such."""
 _BACK_REFERENCE = re.compile("[STB][0-9A-Za-z]{0,6}_")
 _LONGEST_ABBREVIATION = 40
 """`Ss` stands for some seventy characters."""
@@ -44,9 +47,10 @@ def demangle(name: str) -> str:
     import pydemumble
 
     try:
-        return pydemumble.demangle(name) or name
+        shown: str = pydemumble.demangle(name)
     except (ValueError, UnicodeError):
         return name
+    return shown if 0 < len(shown) <= MAX_SHOWN_CHARACTERS else name
 
 
 class ModuleNames:

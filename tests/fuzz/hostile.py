@@ -83,6 +83,16 @@ def names_of_all(n: int) -> bytes:
     return bodies(n) + custom(b"name", b"\x01" + sized(payload))
 
 
+_GROWING = b"_Z1fF100" + b"a" * 100 + b"vE" + b"".join(b"FvS%c_S%c_S%c_E" % ((each,) * 3) for each in b"012345678")
+"""Each function type takes the one before three times: 218 characters that stand for three million."""
+
+
+def growing_names(n: int) -> bytes:
+    count = n // 100
+    payload = leb(count) + b"".join(leb(each) + sized(_GROWING) for each in range(count))
+    return bodies(count) + custom(b"name", b"\x01" + sized(payload))
+
+
 def try_tables(n: int) -> bytes:
     """Landings everywhere, deeply nested."""
     return one_body(b"\x1f\x40\x01\x02\x00" * n + END * n)
@@ -138,6 +148,7 @@ SCALED: dict[str, Callable[[int], bytes]] = {
     "vectors cut short": lambda n: one_body(b"\x1a" * n + b"\xfd\x0c\x00"),
     "prefixes": lambda n: one_body(b"\xfc\x80\x80\x80\x80" * n),
     "names": names_of_all,
+    "mangled names that grow": growing_names,
     "one long name": lambda n: names(b"\x01\x00" + sized(b"x" * n)),
     "one mangled name": lambda n: names(b"\x01\x00" + sized(b"_Z1f" + b"P" * n + b"i")),
     "names of one function": lambda n: names(leb(n) + b"\x00\x01f" * n),
