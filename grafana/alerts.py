@@ -100,10 +100,10 @@ ALERTS = (
         "warning",
         f'increase(wasmtrace_anomalies_total{{kind=~"{LOOPS}"}}[15m]) > 2.5',
         0,
-        "{{ $labels.function }} of {{ $labels.module }} went into a loop {{ {value} | humanize }} times",
+        "{{ $labels.function }} of {{ $labels.module }} went into a loop {{ {value} | printf `%.0f` }} times",
         "In the last 15 minutes {{ $labels.function }} of {{ $labels.module }} on {{ $labels.instance }} looped "
-        "{{ {value} | humanize }} times ({{ $labels.kind }}), each time for a while only. Something provokes it: see "
-        "on the App dashboard what comes before each annotation.",
+        "{{ {value} | printf `%.0f` }} times ({{ $labels.kind }}), each time for a while only. Something provokes "
+        "it: see on the App dashboard what comes before each annotation.",
     ),
     Alert(
         "WasmtraceCrashLoop",
@@ -111,23 +111,24 @@ ALERTS = (
         "critical",
         "module:wasmtrace_runs_failed:increase10m > 2.5",
         0,
-        "{{ $labels.module }} failed {{ {value} | humanize }} times in 10 minutes",
+        "{{ $labels.module }} failed {{ {value} | printf `%.0f` }} times in 10 minutes",
         "Runs of {{ $labels.module }} on {{ $labels.instance }} trap, time out or fail, "
-        "{{ {value} | humanize }} times in 10 minutes. The App dashboard shows the trap codes, the report of a run "
-        "(--report) the function and its stack. If a new version brought it, go back.",
+        "{{ {value} | printf `%.0f` }} times in 10 minutes. The App dashboard shows the trap codes, the report of "
+        "a run (--report) the function and its stack. If a new version brought it, go back.",
     ),
     Alert(
         "WasmtraceRestartLoop",
         "restart-loop",
         "critical",
-        'changes(wasmtrace_startup_seconds_total{phase="instantiate"}[10m]) > 2\n'
+        'sum without (phase) (changes(wasmtrace_startup_seconds_total{phase="instantiate"}[10m])) > 2\n'
         "unless on (job, instance, module) "
         'sum without (outcome) (max_over_time(wasmtrace_runs_total{outcome=~"returned|exited"}[10m])) > 0',
         0,
-        "{{ $labels.module }} was started again {{ {value} }} times in 10 minutes",
-        "The process of {{ $labels.module }} on {{ $labels.instance }} was started again {{ {value} }} times in 10 "
-        "minutes and no run was seen to return: it crashes, or something kills it. See its exit codes and its last "
-        "lines on standard error: a trap is reported there with function and stack.",
+        "{{ $labels.module }} was started again {{ {value} | printf `%.0f` }} times in 10 minutes",
+        "The process of {{ $labels.module }} on {{ $labels.instance }} was started again "
+        "{{ {value} | printf `%.0f` }} times in 10 minutes and no run was seen to return: it crashes, or something "
+        "kills it. See its exit codes and its last lines on standard error: a trap is reported there "
+        "with function and stack.",
     ),
     Alert(
         "WasmtraceMemoryNearLimit",
@@ -160,7 +161,7 @@ ALERTS = (
         0,
         "{{ $labels.function }} of {{ $labels.module }} was refused memory",
         "{{ $labels.function }} of {{ $labels.module }} on {{ $labels.instance }} asked for memory and was refused "
-        "{{ {value} | humanize }} times: the limit is reached. Raise --max-memory, or mend what keeps the memory.",
+        "{{ {value} | printf `%.0f` }} times: the limit is reached. Raise --max-memory, or mend what keeps the memory.",
     ),
     Alert(
         "WasmtraceFuelNearLimit",
@@ -197,9 +198,10 @@ ALERTS = (
         "warning",
         "increase(wasmtrace_dropped_records_total[5m]) > 0",
         0,
-        "{{ {value} | humanize }} records of {{ $labels.module }} were lost",
-        "Within 5 minutes {{ {value} | humanize }} records of slow calls or memory growth of {{ $labels.module }} on "
-        "{{ $labels.instance }} were lost. Counts are still exact, times of slow calls are too low. Raise --slow.",
+        "{{ {value} | printf `%.0f` }} records of {{ $labels.module }} were lost",
+        "Within 5 minutes {{ {value} | printf `%.0f` }} records of slow calls or memory growth of "
+        "{{ $labels.module }} on {{ $labels.instance }} were lost. Counts are still exact, "
+        "times of slow calls are too low. Raise --slow.",
     ),
     Alert(
         "WasmtraceClockLate",

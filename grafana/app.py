@@ -233,8 +233,12 @@ _TIME = Row(
                     "sum by (module, instance) (rate(wasmtrace_run_cpu_seconds_total{{self}}[$__rate_interval]))",
                     "{{instance}}",
                 ),
+                Query(
+                    "sum by (module, instance) (rate(wasmtrace_run_wall_seconds_total{{self}}[$__rate_interval]))",
+                    "runs on {{instance}}",
+                ),
             ),
-            "CPU of the guest alone; 100 % is one core.",
+            "CPU of the guest alone (100 % is one core), and how many runs were in progress (100 % is one).",
         ),
     ),
 )

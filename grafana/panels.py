@@ -37,6 +37,7 @@ _TRACES = json.dumps(
     separators=(",", ":"),
 )
 TRACES_URL = "/explore?schemaVersion=1&orgId=1&panes=" + quote(_TRACES, safe="${}")
+_NEUTRAL = models.Threshold(value=None, color="blue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,7 @@ def _offenders(offenders: Offenders) -> bargauge.Panel:
         .span(offenders.width)
         .height(8)
         .no_value("none")
+        .thresholds(dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps([_NEUTRAL]))
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .display_mode(common_models.BarGaugeDisplayMode.BASIC)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
