@@ -148,6 +148,11 @@ class Instance:
         if self._session is not None:
             self._session.events.end()
 
+    def end_anomalies(self) -> None:
+        """For `Run`: what went on has ended."""
+        if self._session is not None:
+            self._session.settle()
+
     def snapshot(self, top: int | None = None) -> Snapshot:
         """What the instance has done up to now. Any thread, during a call too, and after `close`."""
         if self._session is None:

@@ -61,7 +61,7 @@ class Run:
             self._end = CallEnd(Outcome.FAILED, error=error)
         finally:
             self.instance.end_events()
-            self.instance.session.settle()
+            self.instance.end_anomalies()
             self._ended.set()
 
     def _run(self) -> CallEnd:
