@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wasmtrace.exporters.series import Key
+from wasmtrace.exporters.totals import label
 from wasmtrace.records import MemoryStats, Outcome, Snapshot
 
 _NS = 1_000_000_000
@@ -17,6 +18,7 @@ _FUNCTION = ("module", "function")
 _IMPORT = ("module", "namespace", "function")
 _MODULE = ("module",)
 _MEMORY = ("module", "memory")
+_ANOMALY = ("module", "kind", "function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ COUNTERS = {
         _NS,
     ),
     "ticks": Family("wasmtrace_clock_ticks_total", "Ticks of the guest's clock."),
+    "anomalies": Family(
+        "wasmtrace_anomalies_total", "Anomalies that began, by kind and the function to look at first.", _ANOMALY
+    ),
 }
 
 GAUGES = {
@@ -107,6 +112,14 @@ GAUGES = {
         _NS,
     ),
     "slow_threshold": Family("wasmtrace_slow_threshold_seconds", "From how long on a call is slow."),
+    "anomaly_active": Family(
+        "wasmtrace_anomaly_active", "1 while such an anomaly goes on, 0 after it has ended.", _ANOMALY
+    ),
+    "anomaly_rate": Family(
+        "wasmtrace_anomaly_rate",
+        "Calls, or pages of growth, a second of an anomaly that goes on; 0 after it has ended.",
+        _ANOMALY,
+    ),
     "uninstrumented": Family(
         "wasmtrace_uninstrumented_functions", "What carries no probe, or not all of them."
     ),
@@ -134,6 +147,20 @@ def gauges(live: Sequence[Snapshot]) -> Iterator[Sample]:
         yield "telemetry", (), sum(each.cost.telemetry_bytes for each in live)
         yield "slow_threshold", (), max(each.slow_threshold_seconds for each in live)
         yield "uninstrumented", (), max(len(each.uninstrumented) for each in live)
+
+
+def anomaly_gauges(live: Sequence[Snapshot], keys: Sequence[Key]) -> Iterator[Sample]:
+    """Whether anomalies go on and how fast, for each key that has been seen; the last is of all others."""
+    rates: dict[Key, float] = {}
+    for snapshot in live:
+        for each in snapshot.anomalies:
+            if each.ended_us is None:
+                key = (each.kind.value, label(each.function.name))
+                key = key if key in keys else keys[-1]
+                rates[key] = max(each.rate, rates.get(key, 0.0))
+    for key in keys:
+        yield "anomaly_active", key, int(key in rates)
+        yield "anomaly_rate", key, rates.get(key, 0.0)
 
 
 def _memory_gauges(live: Sequence[Snapshot]) -> Iterator[Sample]:

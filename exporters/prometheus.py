@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from wasmtrace.exporters.families import COUNTERS, GAUGES, INFOS, Family, gauges
+from wasmtrace.exporters.families import COUNTERS, GAUGES, INFOS, Family, anomaly_gauges, gauges
 from wasmtrace.exporters.series import OTHER, BoundedSeries, Counts, Key
 from wasmtrace.exporters.text import printable
 from wasmtrace.exporters.totals import FUNCTION_FIELDS, HOST_FIELDS, SumKey, Totals, label
@@ -93,6 +93,7 @@ class _ModuleSeries:
     functions: BoundedSeries
     host_calls: BoundedSeries
     errors: BoundedSeries
+    anomalies: BoundedSeries
     retired: Totals = field(default_factory=Totals)
     sums: dict[SumKey, int] = field(default_factory=dict)
     last_info: ModuleInfo | None = None
@@ -106,6 +107,7 @@ class _ModuleSeries:
             series(1, len(FUNCTION_FIELDS), _FUNCTION_MEASURES),
             series(2, len(HOST_FIELDS), _HOST_MEASURES),
             series(3, 1, _ERROR_MEASURES),
+            series(2, 1, _ERROR_MEASURES),
         )
 
     def retire(self, snapshot: Snapshot) -> None:
@@ -125,6 +127,9 @@ class _ModuleSeries:
             self.sums[key] = max(amount, self.sums.get(key, 0))
         yield from _named(self.sums)
         yield from _named(totals.peaks)
+        anomalies = self.anomalies.update(totals.anomalies)
+        yield from (("anomalies", key, count) for key, (count,) in anomalies)
+        yield from anomaly_gauges(live, [key for key, _ in anomalies])
         yield from gauges(live)
         for identity in sorted({(each.sha256, each.level.value) for each in self._infos(live)}):
             yield "module", identity, 1

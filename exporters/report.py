@@ -12,6 +12,8 @@ from typing import Any
 
 from wasmtrace.exporters.text import valid_unicode
 from wasmtrace.records import (
+    Anomaly,
+    FunctionName,
     FunctionStats,
     HostCallStats,
     MemoryStats,
@@ -62,6 +64,7 @@ def _report(snapshot: Snapshot) -> dict[str, Any]:
         "functions": [_function(each) for each in sorted(snapshot.functions, key=lambda each: each.index)],
         "host_calls": [_host_call(each) for each in sorted(snapshot.host_calls, key=lambda each: each.index)],
         "open_calls": [_open_call(each) for each in snapshot.open_calls],
+        "anomalies": [_anomaly(each) for each in snapshot.anomalies],
         "dropped": snapshot.dropped,
         "uninstrumented": [_uninstrumented(each) for each in snapshot.uninstrumented],
         "cost": _cost(snapshot.cost),
@@ -104,6 +107,31 @@ def _open_call(call: OpenCall) -> dict[str, Any]:
         "host": call.host,
         "start_seconds": _seconds(call.start_us / 1e6),
         "open_seconds": _seconds(call.open_seconds),
+    }
+
+
+def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
+    return {
+        "number": anomaly.number,
+        "kind": anomaly.kind.value,
+        "message": valid_unicode(anomaly.message),
+        **_function_name(anomaly.function),
+        "host": anomaly.host,
+        "rate": _seconds(anomaly.rate),
+        "peak_rate": _seconds(anomaly.peak_rate),
+        "threshold": _seconds(anomaly.threshold),
+        "started_seconds": _seconds(anomaly.started_us / 1e6),
+        "ended_seconds": None if anomaly.ended_us is None else _seconds(anomaly.ended_us / 1e6),
+        "also": [_function_name(each) for each in anomaly.also],
+        "stack": [_open_call(each) for each in anomaly.stack],
+    }
+
+
+def _function_name(function: FunctionName) -> dict[str, Any]:
+    return {
+        "function": valid_unicode(function.name),
+        "raw_name": valid_unicode(function.raw_name),
+        "index": function.index,
     }
 
 

@@ -18,6 +18,7 @@ _GROW_ROWS = 5
 _STACK_HEAD = 20
 _STACK_TAIL = 5
 _GAPS_SHOWN = 3
+_ANOMALIES_SHOWN = 5
 _CELL_LENGTH = 200
 _NAME_LENGTH = 60
 _ERRNO_LENGTH = 16
@@ -58,6 +59,18 @@ def headline(snapshot: Snapshot) -> Iterator[Line]:
         if message and message.strip():
             yield "  " + shorten(printable(message.strip()), _MESSAGE_LENGTH), Tone.PLAIN
     yield "  " + ", ".join(_numbers(snapshot)), Tone.PLAIN
+
+
+def anomaly_lines(snapshot: Snapshot) -> Iterator[Line]:
+    """What went wild, the first few: a sentence each, since when and for how long."""
+    for each in snapshot.anomalies[:_ANOMALIES_SHOWN]:
+        until_us = snapshot.now_us if each.ended_us is None else each.ended_us
+        when = f"after {units.duration(each.started_us / 1e6)}, for {units.duration((until_us - each.started_us) / 1e6)}"
+        said = shorten(printable(each.message), _MESSAGE_LENGTH)
+        yield f"  anomaly ({each.kind.value}): {said} ({when})", Tone.WARNING
+    left_over = len(snapshot.anomalies) - _ANOMALIES_SHOWN
+    if left_over > 0:
+        yield f"  ... {left_over:,} more anomalies", Tone.WARNING
 
 
 def _outcome(snapshot: Snapshot) -> str:

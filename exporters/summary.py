@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wasmtrace.exporters.sections import Column, Line, Section, Tone, headline, notes, stack_table, tables
+from wasmtrace.exporters.sections import Column, Line, Section, Tone, anomaly_lines, headline, notes, stack_table, tables
 from wasmtrace.exporters.text import shorten
 from wasmtrace.records import Outcome, Snapshot
 
@@ -30,7 +30,8 @@ _STYLES = {Tone.PLAIN: "", Tone.GOOD: "bold green", Tone.WARNING: "bold yellow",
 
 def render(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
     """The summary as text with its line ends; `colour` puts in ANSI codes, `width` is the terminal's."""
-    return _text(headline(snapshot), tuple(tables(snapshot)), notes(snapshot), colour=colour, width=width)
+    head = (*headline(snapshot), *anomaly_lines(snapshot))
+    return _text(head, tuple(tables(snapshot)), notes(snapshot), colour=colour, width=width)
 
 
 def render_failure(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:

@@ -7,13 +7,14 @@ bounded length, never "(other)".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from wasmtrace.exporters.series import OTHER, Counts, Key, added
 from wasmtrace.exporters.text import capped, fingerprint, printable
-from wasmtrace.records import FunctionStats, HostCallStats, Outcome, RuntimeCost, Snapshot
+from wasmtrace.records import AnomalyKind, FunctionStats, HostCallStats, Outcome, RuntimeCost, Snapshot
 
 LABEL_LENGTH = 200
 
@@ -42,13 +43,19 @@ class Totals:
     functions: dict[Key, Counts] = field(default_factory=dict)
     host_calls: dict[Key, Counts] = field(default_factory=dict)
     errors: dict[Key, Counts] = field(default_factory=dict)
+    anomalies: dict[Key, Counts] = field(default_factory=dict)
     sums: dict[SumKey, int] = field(default_factory=dict)
     peaks: dict[SumKey, int] = field(default_factory=dict)
     """The highest of any run, not their sum."""
 
     def copy(self) -> Totals:
         return Totals(
-            dict(self.functions), dict(self.host_calls), dict(self.errors), dict(self.sums), dict(self.peaks)
+            dict(self.functions),
+            dict(self.host_calls),
+            dict(self.errors),
+            dict(self.anomalies),
+            dict(self.sums),
+            dict(self.peaks),
         )
 
     def add(self, snapshot: Snapshot) -> None:
@@ -57,6 +64,8 @@ class Totals:
             _add(self.functions, (label(function.name),), _function_counts(function))
         for call in snapshot.host_calls:
             self._add_host_call(call)
+        for (kind, name), count in _anomaly_counts(snapshot).items():
+            _add(self.anomalies, (kind.value, label(name)), (count,))
         for key, amount in _sums(snapshot):
             self.sums[key] = self.sums.get(key, 0) + amount
         for key, amount in _peaks(snapshot):
@@ -73,6 +82,13 @@ class Totals:
 def _add(into: dict[Key, Counts], key: Key, counts: Counts) -> None:
     old = into.get(key)
     into[key] = counts if old is None else added(old, counts)
+
+
+def _anomaly_counts(snapshot: Snapshot) -> Mapping[tuple[AnomalyKind, str], int]:
+    """Of the whole run; the list of a snapshot may be without its oldest."""
+    if snapshot.anomaly_counts:
+        return snapshot.anomaly_counts
+    return Counter((each.kind, each.function.name) for each in snapshot.anomalies)
 
 
 def _function_counts(function: FunctionStats) -> Counts:

@@ -43,6 +43,7 @@ EMPTY = """\
   "functions": [],
   "host_calls": [],
   "open_calls": [],
+  "anomalies": [],
   "dropped": 0,
   "uninstrumented": [],
   "cost": {"instrument_seconds": 0.0, "instrument_cached": false, "compile_seconds": 0.0, \
