@@ -180,12 +180,12 @@ class Guests:
         return results[0]
 
     def _ended(self, error: Any, trap: Any) -> Ended:
+        # What a host function raised is kept for a caller that would raise it again; the next call would find it.
+        _func.LAST_EXCEPTION = None
         if error:
             return Ended(End.REFUSED, cause=first_line(str(wasmtime.WasmtimeError._from_ptr(error))))
         if not trap:
             return RETURNED
-        # What a host function raised is kept for a caller that would raise it again; the next call would find it.
-        _func.LAST_EXCEPTION = None
         found = wasmtime.Trap._from_ptr(trap)
         cause = last_line(found.message)
         if ffi.wasmtime_context_has_exception(self.context):
