@@ -20,8 +20,11 @@ class Stacks:
         self._samples.append(frames)
 
     def looper(self) -> int | None:
-        """The innermost function of the guest that was open all the time: in a loop's window, the one that loops."""
-        samples = self._samples
+        """The innermost function of the guest that was open for the last half of the window: the one that loops.
+
+        A loop is told when it fills most of a window: what came before it must not make its caller look guilty.
+        """
+        samples = list(self._samples)[-max(2, (self._samples.maxlen or 0) // 2) :]
         if not samples:
             return None
         found = None
