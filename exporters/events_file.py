@@ -40,11 +40,18 @@ def rfc3339(unix_us: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{us:06}Z"
 
 
-def _number(value: int | float) -> str:
-    """As JSON; what no number of JSON can be is a string."""
+class _Word(str):
+    """A float that no number of JSON can be: shown as a string of JSON."""
+
+    def __repr__(self) -> str:
+        return f'"{self}"'
+
+
+def _number(value: int | float) -> int | float | _Word:
+    """What has the value's JSON as its `repr`."""
     if isinstance(value, int) or math.isfinite(value):
-        return repr(value)
-    return '"NaN"' if math.isnan(value) else ('"Infinity"' if value > 0 else '"-Infinity"')
+        return value
+    return _Word("NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
 
 
 def _head(source: EventSource, at_us: int, started_unix_ns: int) -> str:
@@ -58,7 +65,7 @@ def _head(source: EventSource, at_us: int, started_unix_ns: int) -> str:
 
 def encode_event(event: GuestEvent, source: EventSource, started_unix_ns: int) -> str:
     """One line, with its end."""
-    arguments = ",".join(map(_number, event.arguments))
+    arguments = ",".join(repr(_number(each)) for each in event.arguments)
     return f'{_head(source, event.at_us, started_unix_ns)}{event.depth},"arguments":[{arguments}]}}\n'
 
 
@@ -71,7 +78,7 @@ class _Templates(dict[int, str]):
 
     def __missing__(self, key: int) -> str:
         source, at_us = self._block.describe(key)
-        shown = ",".join("%d" if kind in "il" else "%s" for kind in source.kinds)
+        shown = ",".join("%d" if kind in "il" else "%r" for kind in source.kinds)
         head = _head(source, at_us, self._block.started_unix_ns).replace("%", "%%")
         template = f'%.0s{head}%d,"arguments":[{shown}]}}\n{"%.0s" * (_CELLS - len(source.kinds))}'
         self[key] = template
@@ -83,8 +90,8 @@ def encode_block(block: EventBlock) -> bytes:
     templates = _Templates(block)
     text = "".join([templates[row[0]] for row in block.rows])
     values: tuple[int | float | str, ...] = tuple(chain.from_iterable(block.rows))
-    if "%s" in text:
-        values = tuple(_number(each) if isinstance(each, float) else each for each in values)
+    if "%r" in text and not math.isfinite(sum(chain.from_iterable(block.rows))):
+        values = tuple(map(_number, chain.from_iterable(block.rows)))
     return (text % values).encode("ascii")
 
 

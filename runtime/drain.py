@@ -8,12 +8,12 @@ malformed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Set
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from wasmtrace import layout as cells
-from wasmtrace.layout import EVENT_STRUCT, RECORD_BYTES, RECORD_STRUCT
+from wasmtrace.layout import EVENT_BYTES, EVENT_STRUCT, RECORD_BYTES, RECORD_STRUCT
 from wasmtrace.records import EventRow
 
 
@@ -91,29 +91,26 @@ def _grow(frame: int, memory_and_failed: int, pages: int) -> RawGrow:
     return RawGrow(cells.funcidx_of(frame), memory_and_failed >> 1, pages, failed, cells.time_us_of(frame))
 
 
-_INTEGER, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
+def event_struct(kinds: str) -> struct.Struct:
+    """How a record of a function with such arguments is laid out: `EVENT_STRUCT` with its floating-point numbers."""
+    cell_codes = "".join("d" if kind in "fd" else "q" for kind in kinds).ljust(len(cells.EVENT_ARGUMENT_FIELDS), "q")
+    return struct.Struct(f"<QQ{cell_codes}")
 
 
-def decode_events(data: bytes, kinds: Mapping[int, str], floats: Set[int]) -> tuple[list[EventRow], int]:
+def decode_events(
+    data: bytes, functions: Container[int], floats: Mapping[int, struct.Struct]
+) -> tuple[list[EventRow], int]:
     """The rows in `data`, which is a whole number of records of the events' ring, and how many were malformed.
 
-    `kinds` has the arguments' letters by function index, `floats` the functions with an `f` or `d`. Benchmark:
-    `benchmarks/bench_events.py`.
+    `functions` are those that may be there, `floats` the structs of those that have floating-point arguments.
+    Benchmark: `benchmarks/bench_events.py`.
     """
-    rows: list[EventRow] = list(EVENT_STRUCT.iter_unpack(data))
     mask = cells.SITE_MASK
-    strange = any(row[0] & mask not in kinds for row in rows)
-    kept = [row for row in rows if row[0] & mask in kinds] if strange else rows
-    malformed = len(rows) - len(kept)
+    rows: list[EventRow] = list(EVENT_STRUCT.iter_unpack(data))
     if floats:
-        kept = [_with_floats(row, kinds[row[0] & mask]) if row[0] & mask in floats else row for row in kept]
-    return kept, malformed
-
-
-def _with_floats(row: EventRow, kinds: str) -> EventRow:
-    """The row with its bits of floating-point arguments as numbers."""
-    key, depth, *arguments = row
-    for place, kind in enumerate(kinds):
-        if kind in "df":
-            arguments[place] = _DOUBLE.unpack(_INTEGER.pack(arguments[place]))[0]
-    return (key, depth, *arguments)  # type: ignore[return-value]  # four cells come in, four go out
+        for number, row in enumerate(rows):
+            found = floats.get(row[0] & mask)
+            if found is not None:
+                rows[number] = found.unpack_from(data, number * EVENT_BYTES)  # type: ignore[call-overload]
+    kept = [row for row in rows if row[0] & mask in functions]
+    return kept, len(rows) - len(kept)

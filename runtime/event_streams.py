@@ -17,7 +17,7 @@ from wasmtrace import layout as cells
 from wasmtrace.errors import UsageError
 from wasmtrace.layout import EVENT_BYTES, EVENT_STRUCT
 from wasmtrace.records import EventBlock, EventBlockSink, EventSource, GuestEvent
-from wasmtrace.runtime.drain import decode_events
+from wasmtrace.runtime.drain import decode_events, event_struct
 from wasmtrace.sites import FunctionNames, SiteTable
 
 STREAM_LIMIT = 1 << 16
@@ -129,8 +129,9 @@ class EventHub:
         self._started_unix_ns = started_unix_ns
         self._hosts = len(sites.host_functions)
         self._sites = {site.funcidx: site for site in sites.events}
-        self._kinds = {site.funcidx: site.kinds for site in sites.events}
-        self._floats = frozenset(index for index, kinds in self._kinds.items() if {"f", "d"} & set(kinds))
+        self._floats = {
+            site.funcidx: event_struct(site.kinds) for site in sites.events if {"f", "d"} & set(site.kinds)
+        }
         self._sources: dict[int, EventSource] = {}
         self._sinks = list(sinks)
         self._lock = threading.Lock()
@@ -162,7 +163,7 @@ class EventHub:
 
     def decode(self, data: bytes) -> EventBlock:
         """A whole number of records as a block; those that make no sense are left out."""
-        rows, malformed = decode_events(data, self._kinds, self._floats)
+        rows, malformed = decode_events(data, self._sites, self._floats)
         self.malformed += malformed
         return EventBlock(rows, self.describe, self._started_unix_ns)
 

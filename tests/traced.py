@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 from programs import Kind, Program, Result
 
@@ -56,9 +56,10 @@ class TracedGuest:
             self.instance.close()
 
 
-def run_traced(program: Program, level: Level) -> tuple[Result, Snapshot]:
+def run_traced(program: Program, level: Level, **settings: Any) -> tuple[Result, Snapshot]:
     """What the program gave, and what wasmtrace saw. Compiled code is kept, as it is for a user."""
-    config = RuntimeConfig(level=level, fuel=False, unknown_imports="trap" if program.unknown_imports else "error")
+    unknown_imports: Literal["error", "trap"] = "trap" if program.unknown_imports else "error"
+    config = RuntimeConfig(level=level, fuel=False, unknown_imports=unknown_imports, **settings)
     with tempfile.TemporaryDirectory(prefix="wasmtrace-") as name, Runtime(config) as runtime:
         folder = Path(name)
         with TracedGuest(runtime, program, folder) as guest:
