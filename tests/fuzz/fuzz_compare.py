@@ -25,6 +25,7 @@ from wasmtrace.instrument.sections.imports import FUNC_KIND
 VARIANTS = {
     "calls": Options(level="calls", max_stack_bytes=STACK_BYTES, ring_capacity=64),
     "trace": Options(level="trace", max_stack_bytes=STACK_BYTES, ring_capacity=256),
+    "events": Options(max_stack_bytes=STACK_BYTES, ring_capacity=4, events=("*",), event_capacity=8),
     "slow": Options(level="trace", max_stack_bytes=STACK_BYTES, ring_capacity=4, slow_threshold_us=0),
 }
 """`slow` records each call as it returns, in a ring that is soon full."""
@@ -195,7 +196,7 @@ class Telemetry:
             found.append(f"telemetry: stack pointer {pointer - layout.stack_offset} above its base after a return")
         if not layout.stack_offset <= pointer <= layout.stack_offset + layout.stack_bytes or pointer % 8:
             found.append(f"telemetry: stack pointer {pointer:#x} is outside of the stack")
-        return found + self._counts() + self._ring() + self._unused()
+        return found + self._counts() + self._ring() + self._events() + self._unused()
 
     def _counts(self) -> list[str]:
         return [
@@ -226,11 +227,26 @@ class Telemetry:
             self.put(cells.RING_TAIL_OFFSET, tail + number_read // 2)
         return found
 
+    def _events(self) -> list[str]:
+        layout = self.layout
+        head, tail = self.cell(cells.EVENT_HEAD_OFFSET), self.cell(cells.EVENT_TAIL_OFFSET)
+        if not 0 <= head - tail <= layout.event_capacity:
+            return [f"telemetry: events' head {head}, tail {tail}"]
+        found = []
+        for number in range(tail, head):
+            place = layout.events_offset + number % layout.event_capacity * cells.EVENT_BYTES
+            frame, depth = cells.EVENT_STRUCT.unpack(ctypes.string_at(self._address + place, cells.EVENT_BYTES))[:2]
+            if cells.funcidx_of(frame) >= layout.function_count or depth * cells.CELL_BYTES > layout.stack_bytes:
+                found.append(f"telemetry: event of frame {frame:#x} at depth {depth}")
+        self.put(cells.EVENT_TAIL_OFFSET, tail + (head - tail) // 2)
+        return found
+
     def _unused(self) -> list[str]:
         """Bytes that belong to no area must be 0."""
         layout = self.layout
         gaps = {
-            "header": (cells.SLOW_CUTOFF_OFFSET + cells.CELL_BYTES, cells.HEADER_BYTES),
+            "header": (cells.EVENT_CAPACITY_OFFSET + cells.CELL_BYTES, cells.HEADER_BYTES),
+            "host's cells": (cells.EVENT_WAIT_OFFSET + cells.CELL_BYTES, cells.EVENT_HEAD_OFFSET),
             "end": (layout.stack_offset + layout.stack_bytes, self._size),
         }
         return [

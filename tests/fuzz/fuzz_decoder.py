@@ -17,12 +17,14 @@ def all_names(wasm: bytes) -> None:
 
 
 _CALLS = Options(level="calls")
+_EVENTS = Options(events=("*",), event_capacity=8)
 _GLOBS = Options(include=("a*", "*b"), exclude=("*c*",))
 
 ENTRY_POINTS: dict[str, Callable[[bytes], object]] = {
     "decode": decode,
     "calls": lambda wasm: instrument(wasm, _CALLS),
     "trace": instrument,
+    "events": lambda wasm: instrument(wasm, _EVENTS),
     "globs": lambda wasm: instrument(wasm, _GLOBS),
     "offset": lambda wasm: original_offset(wasm, Options(), 0, 7),
     "names": all_names,
