@@ -37,18 +37,20 @@ class EventRing:
             self._memory.ask_to_wait(self._asked)
 
     def drain(self, now_us: int, limit: int | None = None) -> bool:
-        """Takes out what is there now, or `limit` records of it. Whether more are there than one pass takes."""
+        """Takes out what is there now, or `limit` records of it. Whether to look again at once: more are there, or
+        the guest may wait for room already."""
         if not self._capacity:
             return False
         head = self._memory.event_head
         if not 0 <= head - self._tail <= self._capacity:
             self.malformed += 1
             self._memory.event_tail = self._tail = head
+        urgent = self._asked and head - self._tail > self._capacity // 2
         end = head if limit is None else min(head, self._tail + limit)
         while self._tail < end and not (self._asked and self._hub.held_up):
             self._hub.deliver(self._take(min(BLOCK_RECORDS, end - self._tail)))
         self._note_dropped(now_us)
-        return end < head and self._tail == end
+        return self._tail == end and (end < head or urgent)
 
     def _take(self, count: int) -> bytes:
         spans = pending_spans(self._tail, self._tail + count, self._capacity, EVENT_BYTES)

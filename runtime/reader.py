@@ -55,7 +55,8 @@ class Ring:
         """One line for each sink that raised and was dropped."""
 
     def drain(self, now_us: int, event_limit: int | None = None) -> bool:
-        """Takes out what the guest has written up to now, of its events at most `event_limit`. Whether more are there.
+        """Takes out what the guest has written up to now, of its events at most `event_limit`. Whether to
+        do so again at once.
 
         Any thread; never raises for what the guest wrote.
         """
