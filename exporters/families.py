@@ -18,6 +18,25 @@ _FUNCTION = ("module", "function")
 _IMPORT = ("module", "namespace", "function")
 _MODULE = ("module",)
 _MEMORY = ("module", "memory")
+_UNITS = {
+    "seconds": "s",
+    "bytes": "By",
+    "anomalies": "{anomaly}",
+    "calls": "{call}",
+    "errors": "{error}",
+    "functions": "{function}",
+    "grows": "{grow}",
+    "pages": "{page}",
+    "records": "{record}",
+    "runs": "{run}",
+    "ticks": "{tick}",
+    "traps": "{trap}",
+    "wasmtrace_fuel_consumed_total": "{fuel}",
+    "wasmtrace_fuel_limit": "{fuel}",
+    "wasmtrace_records_read_total": "{record}",
+    "wasmtrace_runs_active": "{run}",
+}
+"""By the last word of a name without `_total`, or by the name."""
 _ANOMALY = ("module", "kind", "function")
 
 
@@ -31,6 +50,12 @@ class Family:
     divisor: int = 1
     only_if_seen: bool = False
     """Leave a series out while it is 0: most functions never grow a memory."""
+
+    @property
+    def unit(self) -> str:
+        """In UCUM, as OTLP has it: `s`, `By`, or what is counted in braces."""
+        word = self.name.removesuffix("_total").rpartition("_")[2]
+        return _UNITS.get(word, _UNITS.get(self.name, ""))
 
 
 COUNTERS = {
@@ -68,7 +93,11 @@ COUNTERS = {
     "wall": Family("wasmtrace_run_wall_seconds_total", "Wall time of the guest alone.", _MODULE, _NS),
     "cpu": Family("wasmtrace_run_cpu_seconds_total", "CPU time of the guest alone.", _MODULE, _NS),
     "fuel": Family("wasmtrace_fuel_consumed_total", "Fuel consumed, as the engine counts it."),
-    "dropped": Family("wasmtrace_dropped_records_total", "Records lost because the ring was full."),
+    "dropped": Family(
+        "wasmtrace_dropped_records_total",
+        "Records lost: the ring was full, or they could not be sent.",
+        ("module", "reason"),
+    ),
     "records": Family("wasmtrace_records_read_total", "Records read from the ring."),
     "startup": Family(
         "wasmtrace_startup_seconds_total",

@@ -17,6 +17,8 @@ from wasmtrace.exporters.text import capped, fingerprint, printable
 from wasmtrace.records import AnomalyKind, FunctionStats, HostCallStats, Outcome, RuntimeCost, Snapshot
 
 LABEL_LENGTH = 200
+RING_FULL = "ring_full"
+"""Why records are dropped; `exporters.otlp` has reasons of its own."""
 
 FUNCTION_FIELDS = ("calls", "slow_calls", "slow_ns", "self_ns", "grown_pages", "failed_grows")
 HOST_FIELDS = ("calls", "slow_calls", "slow_ns", "self_ns")
@@ -106,7 +108,7 @@ def _sums(snapshot: Snapshot) -> Iterable[tuple[SumKey, int]]:
     cost = snapshot.cost
     yield ("wall", ""), nanoseconds(snapshot.wall_seconds)
     yield ("cpu", ""), nanoseconds(snapshot.cpu_seconds)
-    yield ("dropped", ""), snapshot.dropped
+    yield ("dropped", RING_FULL), snapshot.dropped
     yield ("records", ""), cost.records_read
     yield ("ticks", ""), cost.clock_ticks
     yield ("reader_cpu", ""), nanoseconds(cost.reader_cpu_seconds)

@@ -79,7 +79,7 @@ NORMAL_VALUES = [
     ("memory_bytes", APP | {"memory": "0"}, 60 * 65536),
     ("memory_peak_bytes", APP | {"memory": "0"}, 67 * 65536),
     ("memory_limit_bytes", APP | {"memory": "0"}, 1024 * 65536),
-    ("dropped_records_total", APP, 0),
+    ("dropped_records_total", {**APP, "reason": "ring_full"}, 0),
     ("records_read_total", APP, 57),
     ("startup_seconds_total", APP | {"phase": "compile"}, 0.025),
     ("startup_seconds_total", APP | {"phase": "other"}, 0.0039),
