@@ -48,15 +48,13 @@
       (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
     (call $checksum (local.get $sum)))
 
-  ;; One page of memory in every 25 requests, until it is refused.
+  ;; One page of memory in every 50 requests, until it is refused.
   (func $keep_in_cache
-    (if (i32.eqz (i32.rem_u (global.get $requests) (i32.const 25)))
+    (if (i32.eqz (i32.rem_u (global.get $requests) (i32.const 50)))
       (then (drop (memory.grow (i32.const 1))))))
 
   (func $handle_request
     (global.set $requests (i32.add (global.get $requests) (i32.const 1)))
-    (if (i32.eqz (i32.rem_u (global.get $requests) (i32.const 25)))
-      (then (drop (call $fetch_price))))
     (if (i32.eqz (i32.rem_u (global.get $requests) (i32.const 4)))
       (then (drop (call $render_page))))
     (call $keep_in_cache))

@@ -50,10 +50,11 @@ ALERTS = (
         f'wasmtrace_anomaly_rate{{kind=~"{LOOPS}"}} and (wasmtrace_anomaly_active == 1)',
         0,
         "{{ $labels.function }} of {{ $labels.module }} loops: {{ {value} | humanize }} calls/s",
-        "The function {{ $labels.function }} of {{ $labels.module }} on {{ $labels.instance }} is called "
-        "{{ {value} | humanize }} times a second ({{ $labels.kind }}): probably a bad loop, such as a retry without a "
-        "pause. Look at the App dashboard for who calls it; wasmtrace's standard error has the stack. "
-        "If it starves others, stop the run: --on-anomaly kill does so by itself.",
+        "{{ $labels.function }} of {{ $labels.module }} on {{ $labels.instance }} "
+        '{{ if eq $labels.kind "no_progress" }}makes {{ {value} | humanize }} host calls a second that get nowhere'
+        "{{ else }}is called {{ {value} | humanize }} times a second, far more than it may be{{ end }}: probably a bad "
+        "loop, such as a retry without a pause. The App dashboard shows which calls, and with which errors; "
+        "wasmtrace's standard error has the stack. If it starves others, stop the run: --on-anomaly kill does so by itself.",
         fast=True,
     ),
     Alert(
@@ -207,7 +208,7 @@ ALERTS = (
         "WasmtraceClockLate",
         "clock-late",
         "warning",
-        "wasmtrace_clock_late_max_seconds > 0.1 and changes(wasmtrace_clock_late_max_seconds[10m]) > 0",
+        "wasmtrace_clock_late_max_seconds > 0.25 and changes(wasmtrace_clock_late_max_seconds[10m]) > 0",
         0,
         "The clock of {{ $labels.module }} stood still for {{ {value} | humanizeDuration }}",
         "The clock that times the calls of {{ $labels.module }} on {{ $labels.instance }} stood still for "

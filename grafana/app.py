@@ -8,7 +8,7 @@ _RATE = "[$__rate_interval]"
 
 
 def _top(metric: str, labels: str, legend: str, *, most: int = 10) -> Query:
-    return Query(f"topk({most}, sum by (module, {labels}) (rate({metric}{{{{self}}}}{_RATE})))", legend)
+    return Query(f"topk({most}, sum by (module, {labels}) (rate({metric}{{{{self}}}}{_RATE})) > 0)", legend)
 
 
 _ILL = Row(
@@ -29,7 +29,10 @@ _ILL = Row(
                 Column(
                     "Going on",
                     "bool_yes_no",
-                    Query("max by (kind, function, instance) (last_over_time(wasmtrace_anomaly_active{{self}}[1h]))"),
+                    Query(
+                        "max by (kind, function, instance) (last_over_time(wasmtrace_anomaly_active{{self}}[1h]) "
+                        "and last_over_time(wasmtrace_anomalies_total[1h]) > 0)"
+                    ),
                     red=1,
                 ),
                 Column(
@@ -43,13 +46,15 @@ _ILL = Row(
                 Column(
                     "Times",
                     "none",
-                    Query("max by (kind, function, instance) (last_over_time(wasmtrace_anomalies_total{{self}}[1h]))"),
+                    Query(
+                        "max by (kind, function, instance) (last_over_time(wasmtrace_anomalies_total{{self}}[1h]) > 0)"
+                    ),
                 ),
             ),
             "call_rate: a watched function is called too often. no_progress: host calls that fail or get nowhere. "
             "baseline: far above its own usual rate. hang: one call open, nothing else happens. growth: memory without "
             "end (pages a second). The stack is on wasmtrace's standard error.",
-            width=12,
+            width=9,
             height=4,
             sort_by="Going on",
             no_value="none: nothing went wild",
@@ -64,6 +69,19 @@ _ILL = Row(
             "Trapped, timed out or failed, in the time shown.",
             orange=1,
             red=10,
+            width=3,
+        ),
+        Number(
+            "Restarts",
+            "none",
+            Query(
+                'sum(changes(wasmtrace_startup_seconds_total{phase="instantiate",{self}}[$__range]) '
+                "unless on (job, instance, module) sum without (outcome) "
+                '(max_over_time(wasmtrace_runs_total{outcome=~"returned|exited"}[$__range])) > 0) or vector(0)'
+            ),
+            "How often the process was started again, with no run that returned: a crash as seen from outside.",
+            orange=1,
+            red=3,
             width=3,
         ),
         Number(
@@ -89,17 +107,17 @@ _CALLS = Row(
     "Calls",
     (
         Graph(
-            "Anomalies: calls a second",
+            "Anomalies: calls (or pages) a second",
             "cps",
             (Query("wasmtrace_anomaly_rate{{self}} and (wasmtrace_anomaly_active == 1)", "{{kind}}: {{function}}"),),
             "The functions that went wild, while they did.",
             traces=True,
         ),
         Graph(
-            "Host calls",
+            "Host calls that fail, by errno",
             "cps",
-            (_top("wasmtrace_host_calls_total", "function", "{{function}}"),),
-            "What the guest asks of its host.",
+            (_top("wasmtrace_host_call_errors_total", "function, errno", "{{function}} {{errno}}"),),
+            "noent: a file is missing. badf, notcapable: no directory was given. again: nothing to read yet.",
             traces=True,
         ),
         Graph(
@@ -111,29 +129,10 @@ _CALLS = Row(
             traces=True,
         ),
         Graph(
-            "Ten times more than a quarter of an hour ago",
+            "Host calls",
             "cps",
-            (
-                Query(
-                    "topk(10, (sum by (module, function) (rate(wasmtrace_function_calls_total{{self}}"
-                    "[$__rate_interval]))) > 10 * (sum by (module, function) "
-                    "(rate(wasmtrace_function_calls_total{{self}}[$__rate_interval] offset 15m)) or "
-                    "sum by (module, function) (wasmtrace_function_calls_total{{self}}) * 0))",
-                    "{{function}}",
-                ),
-            ),
-            "What changed: functions called ten times as often as 15 minutes before. After a start that is everything.",
-        ),
-    ),
-)
-_FAILING = Row(
-    "Errors",
-    (
-        Graph(
-            "Host calls that fail, by errno",
-            "cps",
-            (_top("wasmtrace_host_call_errors_total", "function, errno", "{{function}} {{errno}}"),),
-            "noent: a file is missing. badf, notcapable: no directory was given. again: nothing to read yet.",
+            (_top("wasmtrace_host_calls_total", "function", "{{function}}"),),
+            "What the guest asks of its host.",
             traces=True,
         ),
         Graph(
@@ -149,6 +148,25 @@ _FAILING = Row(
             "A retry without a pause shows as 100 %.",
             maximum=1,
         ),
+        Graph(
+            "Ten times more than a quarter of an hour ago",
+            "cps",
+            (
+                Query(
+                    "topk(10, (sum by (module, function) (rate(wasmtrace_function_calls_total{{self}}"
+                    "[$__rate_interval])) > 100) > 10 * (sum by (module, function) "
+                    "(rate(wasmtrace_function_calls_total{{self}}[$__rate_interval] offset 15m)) or "
+                    "sum by (module, function) (wasmtrace_function_calls_total{{self}}) * 0))",
+                    "{{function}}",
+                ),
+            ),
+            "What changed: functions called ten times as often as 15 minutes before, and 100 times a second at least.",
+        ),
+    ),
+)
+_ENDS = Row(
+    "Ends",
+    (
         Graph(
             "Runs that ended",
             "cps",
@@ -215,6 +233,7 @@ _TIME = Row(
             ),
             "On average, callees included.",
             traces=True,
+            logarithmic=True,
         ),
         Graph(
             "Oldest call and run",
@@ -250,7 +269,7 @@ _MEMORY = Row(
             "bytes",
             (
                 Query("sum by (module, memory) (wasmtrace_memory_bytes{{self}})", "memory {{memory}}"),
-                Query("max by (module, memory) (wasmtrace_memory_peak_bytes{{self}})", "peak {{memory}}"),
+                Query("max by (module, memory) (wasmtrace_memory_peak_bytes{{self}})", "peak of one run {{memory}}"),
                 Query("sum by (module, memory) (wasmtrace_memory_limit_bytes{{self}})", "limit {{memory}}"),
             ),
             "Linear memories, all instances together.",
@@ -272,7 +291,7 @@ _MEMORY = Row(
             "none",
             Query(
                 "topk(10, sum by (module, function) (increase(wasmtrace_function_grown_pages_total{{self}}"
-                "[$__range])))",
+                "[$__range])) > 0)",
                 "{{function}}",
             ),
             "Pages, in the time shown.",
@@ -308,6 +327,6 @@ APP = Board(
     APP_UID,
     "wasmtrace / App",
     "One module: what goes wild, since when, who calls it and what it costs.",
-    (_ILL, _CALLS, _FAILING, _TIME, _MEMORY),
+    (_ILL, _CALLS, _TIME, _MEMORY, _ENDS),
     one_module=True,
 )

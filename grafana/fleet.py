@@ -110,7 +110,7 @@ _OFFENDERS = Row(
             "percentunit",
             Query(
                 "topk(10, sum by (module, function) (rate(wasmtrace_function_self_seconds_total{{self}}"
-                "[$__rate_interval])))",
+                "[$__rate_interval])) > 0)",
                 "{{function}} ({{module}})",
             ),
             "Functions by the time in which they were the innermost; 100 % is one run doing nothing else.",
@@ -120,7 +120,7 @@ _OFFENDERS = Row(
             "cps",
             Query(
                 "topk(10, sum by (module, function, errno) (rate(wasmtrace_host_call_errors_total{{self}}"
-                "[$__rate_interval])))",
+                "[$__rate_interval])) > 0)",
                 "{{function}} {{errno}} ({{module}})",
             ),
             "Host calls that return an error, by errno.",
@@ -130,7 +130,7 @@ _OFFENDERS = Row(
             "none",
             Query(
                 "topk(10, sum by (module, function) (increase(wasmtrace_function_grown_pages_total{{self}}"
-                "[$__range])))",
+                "[$__range])) > 0)",
                 "{{function}} ({{module}})",
             ),
             "Pages by which functions grew memory, in the time shown.",

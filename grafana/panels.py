@@ -63,6 +63,7 @@ class Graph:
     to_app: bool = False
     """Whether a click leads to the App dashboard of that module."""
     maximum: float | None = None
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,8 @@ def _graph(graph: Graph) -> timeseries.Panel:
     )
     if graph.maximum is not None:
         built.max(graph.maximum)
+    if graph.logarithmic:
+        built.scale_distribution(common.ScaleDistributionConfig().type(common_models.ScaleDistribution.LOG).log(10))
     if graph.stacked:
         built.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     links: list[Any] = []

@@ -44,7 +44,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def _demo(home: Path) -> Iterator[Demo]:
-    command = [sys.executable, "-m", "wasmtrace", "run", "--metrics", "127.0.0.1:0", "--max-memory", "1M"]
+    command = [sys.executable, "-m", "wasmtrace", "run", "--metrics", "127.0.0.1:0", "--max-memory", "2M"]
     command += ["--invoke", "serve", str(DEMO), str(DELAY_SECONDS), str(LOOP_SECONDS)]
     process = subprocess.Popen(
         command,

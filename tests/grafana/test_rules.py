@@ -145,13 +145,16 @@ CASES = {
     "none dropped lately": Case(
         "WasmtraceTelemetryDropped", "12m", {"wasmtrace_dropped_records_total{{shop}}": "0 10 20x60"}
     ),
-    "late by 150 ms": Case(
-        "WasmtraceClockLate", "3m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.15x60"}, {}, True, "150ms"
+    "late by 260 ms": Case(
+        "WasmtraceClockLate", "3m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.26x60"}, {}, True, "260ms"
     ),
-    "late by 100 ms": Case("WasmtraceClockLate", "3m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.1x60"}),
-    "late long ago": Case("WasmtraceClockLate", "14m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.15x60"}),
+    "late by 250 ms": Case("WasmtraceClockLate", "3m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.25x60"}),
+    "late long ago": Case("WasmtraceClockLate", "14m", {"wasmtrace_clock_late_max_seconds{{shop}}": "0.002x4 0.26x60"}),
 }
 _PLACE = re.compile(r"\{\{ (?:\$labels\.(\w+)|\{value\} \| [^}]+) \}\}")
+
+
+_CHOICE = re.compile(r'\{\{ if eq \$labels\.(\w+) "(\w+)" \}\}(.*?)\{\{ else \}\}(.*?)\{\{ end \}\}')
 
 
 def _expected(case: Case) -> list[dict[str, Any]]:
@@ -160,6 +163,7 @@ def _expected(case: Case) -> list[dict[str, Any]]:
     labels = {**place, **case.labels, "severity": alert.severity}
 
     def filled(text: str) -> str:
+        text = _CHOICE.sub(lambda found: found[3] if labels.get(found[1]) == found[2] else found[4], text)
         return _PLACE.sub(lambda found: labels.get(found[1], "") if found[1] else case.value, text)
 
     annotations = {
