@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +60,23 @@ def run_shell(folder: Path, words: str, redirection: str, *, before: str = "", *
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def begun(folder: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """`wasmtrace ARGUMENTS` in `folder`, going on; killed at the end if it still runs."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wasmtrace", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -33,6 +33,8 @@ from wasmtrace.runtime.sandbox import Directory, Sandbox, Stream
 TRAP_EXIT, TIMEOUT_EXIT = 134, 124
 _SIGNAL_BASE = 128
 _POLL_SECONDS = 0.05
+_PATIENCE_SECONDS = 2.0
+"""For writing what is known, before another signal ends that too."""
 _SWITCH_SECONDS = 0.0005
 """How long a Python thread may keep the others waiting: the clock's thread must not be late."""
 T = TypeVar("T")
@@ -45,17 +47,19 @@ class _Stopped(BaseException):
 class _Signals:
     """Notes SIGINT and SIGTERM. The handler raises nothing: it may run in the middle of any code at all.
 
-    A second signal ends the process on the spot.
+    One that comes a while after the first ends the process on the spot; sooner ones are taken for the same.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._noted = 0.0
         self._previous = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number is not None:
-            os._exit(_SIGNAL_BASE + number)
-        self.number = number
+        if self.number is None:
+            self._noted, self.number = time.monotonic(), number
+        elif time.monotonic() - self._noted >= _PATIENCE_SECONDS:
+            os._exit(self.exit_code)
 
     @property
     def exit_code(self) -> int:
@@ -118,9 +122,7 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     return exit_code(result)
 
 
-def _abandon(
-    run: Run, timeout: float | None, signals: _Signals, notices: AnomalyNotices
-) -> tuple[Snapshot, int]:
+def _abandon(run: Run, timeout: float | None, signals: _Signals, notices: AnomalyNotices) -> tuple[Snapshot, int]:
     """The last snapshot of a guest that goes on, and the exit code of what ended the run."""
     if signals.number is not None:
         name = signal.Signals(signals.number).name
