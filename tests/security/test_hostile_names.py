@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 from pathlib import Path
 
@@ -201,7 +202,7 @@ def test_terminal_gets_no_escape_but_our_colours(home: Path, tmp_path: Path) -> 
 
 def _all_of(descriptor: int) -> bytes:
     data = b""
-    while True:
+    while select.select([descriptor], [], [], DEADLINE_SECONDS)[0]:
         try:
             piece = os.read(descriptor, 65536)
         except OSError:
@@ -209,6 +210,7 @@ def _all_of(descriptor: int) -> bytes:
         if not piece:
             return data
         data += piece
+    raise TimeoutError
 
 
 def test_an_error_of_a_host_function_is_one_harmless_line() -> None:
