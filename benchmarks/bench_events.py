@@ -2,9 +2,10 @@
 
 One row for each list of argument kinds. `recorded M/s`: calls into a ring with room for all, the calls' own time not
 taken off. `full M/s`: calls while the ring is full, so that each is counted as dropped. `decoded` and `encoded`: the
-host's two steps, alone, from records to bytes. `written K/s`: a whole run that loses none (`lossless`), guest and host at
-once, into a file. `kept`: the share of the events in the file when the guest does not wait for a second.
-`call x`: what a call with an event costs, as a multiple of the same call without, at level trace.
+host's two steps, alone, from records to bytes. `written K/s`: a whole run that loses none (`lossless`), guest and
+host at once, into a file. `kept`: the share of the events that is in the file when the guest calls as fast as it can
+for a second and does not wait. `call x`: what a call with an event costs, as a multiple of the same call without, at
+level trace.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from subjects import Row, arguments, publish
 from wasmtrace import Runtime, RuntimeConfig
 from wasmtrace import layout as cells
 from wasmtrace.exporters.events_file import EventsFile, encode_block
+from wasmtrace.runtime.drain import event_struct
 from wasmtrace.runtime.event_ring import BLOCK_RECORDS
 from wasmtrace.runtime.event_streams import EventHub
-from wasmtrace.runtime.session import Session
 
 KINDS = {"none": "", "i32": "i", "i32 x 4": "iiii", "i64 x 2": "ll", "f64 x 4": "dddd"}
 TYPES = {"i": "i32", "l": "i64", "f": "f32", "d": "f64"}
@@ -54,39 +55,29 @@ def seconds_of_calls(config: RuntimeConfig, wasm: bytes, count: int, rounds: int
     return median(times[1:])
 
 
-def drained(session: Session, data: bytes) -> tuple[float, float]:
-    """Seconds to decode the records in `data`, and to encode them."""
-    hub: EventHub = session.events
-    size = BLOCK_RECORDS * cells.EVENT_BYTES
-    pieces = [data[start : start + size] for start in range(0, len(data), size)]
-    start = time.perf_counter()
-    blocks = [hub.decode(each) for each in pieces]
-    decoded = time.perf_counter()
-    for block in blocks:
-        encode_block(block)
-    return decoded - start, time.perf_counter() - decoded
-
-
-def records_of(wasm: bytes, count: int) -> tuple[float, float]:
-    """Decoded and encoded events a second, of records as the guest writes them."""
-    config = RuntimeConfig(events=("foo",), event_capacity=RING, fuel=False, engine_cache=False)
-    pieces: list[bytes] = []
-    with Runtime(config) as runtime, runtime.instantiate(runtime.load(wasm)) as instance:
-        deliver = instance.session.events.deliver
-        instance.session.events.deliver = pieces.append  # type: ignore[method-assign]
-        instance.call("run", count)
-        instance.session.events.deliver = deliver  # type: ignore[method-assign]
-        decode_seconds, encode_seconds = drained(instance.session, b"".join(pieces))
-    return count / decode_seconds, count / encode_seconds
+def host_steps(wasm: bytes, kinds: str, count: int) -> tuple[float, float]:
+    """Decoded and encoded events a second, of records such as the guest writes."""
+    with Runtime(RuntimeConfig(events=("foo",), fuel=False, engine_cache=False)) as runtime:
+        program = runtime.load(wasm)
+        hub = EventHub(program.sites, lambda: program.names, time.time_ns())
+        pack = event_struct(kinds).pack
+        numbers = ((number / 7 if kind == "d" else number for kind in kinds.ljust(4, "i")) for number in range(count))
+        data = b"".join(pack(cells.stamp(place // 1000), 1, *values) for place, values in enumerate(numbers))
+        size = BLOCK_RECORDS * cells.EVENT_BYTES
+        start = time.perf_counter()
+        blocks = [hub.decode(data[place : place + size]) for place in range(0, len(data), size)]
+        decoded = time.perf_counter()
+        for block in blocks:
+            encode_block(block)
+        encoded = time.perf_counter()
+    return count / (decoded - start), count / (encoded - decoded)
 
 
 def written(wasm: bytes, count: int, folder: Path, *, lossless: bool) -> tuple[float, float]:
     """Events a second into a file, from the first call to the last line; and the share that is there."""
     path = folder / "events.jsonl"
     with EventsFile(path) as file:
-        config = RuntimeConfig(
-            events=("foo",), lossless=lossless, event_sinks=(file,), fuel=False, engine_cache=False
-        )
+        config = RuntimeConfig(events=("foo",), lossless=lossless, event_sinks=(file,), fuel=False, engine_cache=False)
         with Runtime(config) as runtime, runtime.instantiate(runtime.load(wasm)) as instance:
             start = time.perf_counter()
             instance.call("run", count)
@@ -107,7 +98,7 @@ def measure(name: str, rounds: int, count: int) -> Row:
     plain_seconds = seconds_of_calls(plain, wasm, few, rounds)
     room_seconds = seconds_of_calls(room, wasm, few, rounds)
     full_seconds = seconds_of_calls(full, wasm, few, rounds)
-    decoded, encoded = records_of(wasm, few)
+    decoded, encoded = host_steps(wasm, KINDS[name], few)
     with tempfile.TemporaryDirectory(prefix="wasmtrace-bench-") as folder:
         speed, _ = written(wasm, count, Path(folder), lossless=True)
         # As many calls as take the guest about a second when it need not wait.

@@ -111,6 +111,6 @@ def decode_events(
         for number, row in enumerate(rows):
             found = floats.get(row[0] & mask)
             if found is not None:
-                rows[number] = found.unpack_from(data, number * EVENT_BYTES)  # type: ignore[call-overload]
+                rows[number] = found.unpack_from(data, number * EVENT_BYTES)
     kept = [row for row in rows if row[0] & mask in functions]
     return kept, len(rows) - len(kept)

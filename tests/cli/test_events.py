@@ -131,7 +131,7 @@ def test_a_signal_ends_a_guest_that_waits_for_a_reader_who_has_stopped(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    options = ["--event", "foo", "--events-lossless", "--event-buffer", "8", "--events-file", fifo]
+    options = ["--event", "foo", "--events-lossless", "--event-buffer", "8", "--events-file", str(fifo)]
     with started(home, ["run", *options, "--invoke", "spin", program]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ran\n"

@@ -33,7 +33,7 @@ def block(sources: list[EventSource], rows: list[EventRow]) -> EventBlock:
 
 
 def row(at_us: int, place: int, depth: int, *cells: int | float) -> EventRow:
-    first, second, third, fourth = [*cells, *[-9] * (4 - len(cells))]
+    first, second, third, fourth = (*cells, -9, -9, -9, -9)[:4]
     return (at_us << 8 | place, depth, first, second, third, fourth)
 
 
