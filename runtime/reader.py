@@ -195,5 +195,6 @@ class Reader:
             for ring, now_us in rings:
                 behind = ring.drain(now_us(), PASS_RECORDS) or behind
             self.cpu_seconds = time.thread_time()
-            if not rings:
+            # `close` sets `_ended` first: whoever has cleared its wake sees that.
+            if not rings and not self._ended.is_set():
                 self._wake.wait()

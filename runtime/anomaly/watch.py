@@ -154,7 +154,9 @@ class Watcher:
                 if not watches:
                     self._wake.clear()
             if not watches:
-                self._wake.wait()
+                # `close` sets `_ended` first: whoever has cleared its wake sees that.
+                if not self._ended.is_set():
+                    self._wake.wait()
                 due = time.monotonic()
                 continue
             self._look(watches)
