@@ -54,7 +54,8 @@ ALERTS = (
         '{{ if eq $labels.kind "no_progress" }}makes {{ {value} | humanize }} host calls a second that get nowhere'
         "{{ else }}is called {{ {value} | humanize }} times a second, far more than it may be{{ end }}: probably a bad "
         "loop, such as a retry without a pause. The App dashboard shows which calls, and with which errors; "
-        "wasmtrace's standard error has the stack. If it starves others, stop the run: --on-anomaly kill does so by itself.",
+        "wasmtrace's standard error has the stack. If it starves others, stop the run: "
+        "--on-anomaly kill does so by itself.",
         fast=True,
     ),
     Alert(

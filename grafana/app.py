@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wasmtrace.grafana.panels import APP_UID, Board, Column, Graph, Number, Offenders, Query, Row, Table
+from wasmtrace.grafana.board import APP_UID, Board
+from wasmtrace.grafana.panels import Column, Graph, Number, Offenders, Query, Row, Table
 
 _RATE = "[$__rate_interval]"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wasmtrace.grafana.panels import RUNTIME_UID, Board, Column, Graph, Number, Query, Row, Table
+from wasmtrace.grafana.board import RUNTIME_UID, Board
+from wasmtrace.grafana.panels import Column, Graph, Number, Query, Row, Table
 
 _OURS = "and on (job, instance) wasmtrace_build_info"
 

@@ -16,9 +16,10 @@ FOLDERS = {
     "wasmtrace.instrument": ROOT / "instrument",
     "wasmtrace.runtime": ROOT / "runtime",
     "wasmtrace.exporters": ROOT / "exporters",
+    "wasmtrace.grafana": ROOT / "grafana",
 }
 LEAVES = frozenset(f"wasmtrace.{name}" for name in ("errors", "layout", "records", "sites", "version"))
-BRANCHES = ("wasmtrace.instrument", "wasmtrace.runtime", "wasmtrace.exporters")
+BRANCHES = ("wasmtrace.instrument", "wasmtrace.runtime", "wasmtrace.exporters", "wasmtrace.grafana")
 
 # Leaf: the leaves it may import.
 LEAF_IMPORTS = {
@@ -33,17 +34,18 @@ BRANCH_LEAVES = {
     "wasmtrace.instrument": LEAVES,
     "wasmtrace.runtime": LEAVES,
     "wasmtrace.exporters": frozenset({"wasmtrace.errors", "wasmtrace.records"}),
+    "wasmtrace.grafana": frozenset(),
 }
 # Third-party package: the only modules that may import it.
 OWNERS = {
     "wasm_tob": {"wasmtrace.instrument.opcodes"},
     "pydemumble": {"wasmtrace.instrument.names"},
-    "wasmtime": {
-        f"wasmtrace.runtime.{name}" for name in ("engine", "engine_call", "engine_link", "engine_values")
-    },
+    "wasmtime": {f"wasmtrace.runtime.{name}" for name in ("engine", "engine_call", "engine_link", "engine_values")},
     "rich": {"wasmtrace.exporters.summary"},
     "prometheus_client": {"wasmtrace.exporters.prometheus"},
     "waitress": {"wasmtrace.exporters.http"},
+    "grafana_foundation_sdk": {"wasmtrace.grafana.board", "wasmtrace.grafana.sdk"},
+    "yaml": {"wasmtrace.grafana.rules"},
 }
 
 
@@ -99,9 +101,7 @@ def test_every_leaf_is_there() -> None:
 def test_every_owner_still_imports_its_package() -> None:
     for package, modules in OWNERS.items():
         used = {
-            module
-            for module, path in SOURCES.items()
-            if any(each.split(".")[0] == package for each in _imports(path))
+            module for module, path in SOURCES.items() if any(each.split(".")[0] == package for each in _imports(path))
         }
         assert used == modules, package
 

@@ -219,6 +219,12 @@ def test_alert_says_who_what_and_where_to_read_on(alert: Any) -> None:
     assert alert.name in page.splitlines()[0]
 
 
+def test_documentation_lists_every_alert() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    rows = set(re.findall(r"^\| `(\w+)` \| (\w+) \|.*\(runbooks/([\w-]+)\.md\) \|$", page, re.MULTILINE))
+    assert rows == {(each.name, each.severity, each.runbook) for each in ALERTS}
+
+
 def test_every_runbook_belongs_to_an_alert() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert.runbook for alert in ALERTS}
 
