@@ -37,6 +37,7 @@ from wasmtrace.runtime.anomaly.watch import AnomalyWatch, Watcher
 from wasmtrace.runtime.clock import Clock, Face
 from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall, RawTrap
 from wasmtrace.runtime.event_streams import EventHub
+from wasmtrace.runtime.live import LiveView
 from wasmtrace.runtime.reader import Reader, Ring
 from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import FunctionNames, SiteTable
@@ -138,6 +139,8 @@ class Session:
         self._memory: TelemetryMemory | None = None
         self._face: Face | None = None
         self._ring: Ring | None = None
+        self.live: LiveView | None = None
+        """For those who follow the calls; None before the instance is there."""
         self._instantiate_seconds = 0.0
         self._startup_seconds = 0.0
         self._ticks_before = clock.ticks
@@ -146,6 +149,25 @@ class Session:
     def now_us(self) -> int:
         """Microseconds since the instance's clock began."""
         return (self._clock.now_ns() - self._origin_ns) // 1000
+
+    def observe(self, sink: EventSink) -> None:
+        """One more is told of the events. Before `instantiate`."""
+        self._sinks = (*self._sinks, sink)
+
+    @property
+    def started_unix_ns(self) -> int:
+        """The wall time at which the instance's clock began."""
+        return self._started_unix_ns
+
+    @property
+    def slow_threshold_us(self) -> int:
+        return self._slow_threshold_us
+
+    def set_slow_threshold(self, threshold_us: int) -> None:
+        """From when on a call is slow, from now on. Any thread."""
+        self._slow_threshold_us = threshold_us
+        if self.live is not None:
+            self.live.set_slow_threshold(threshold_us)
 
     # Running
 
@@ -178,6 +200,7 @@ class Session:
         self._face = Face(memory, self._origin_ns)
         self._ring = Ring(memory, self.subject.sites, self.subject.names, self._sinks, self.events)
         self._memory = memory
+        self.live = LiveView(memory, self._ring, self.subject.sites, self.subject.names, self.now_us)
         self._ring.drain(self.now_us())  # what the start function did
         if self._watching is not None:
             self._watch = self._watch_for_anomalies(self._watching, memory, self._face, self._ring)

@@ -24,6 +24,8 @@ from wasmtrace.layout import CELL_BYTES, Layout
 
 _U64 = (1 << 64) - 1
 _TICKS_KEPT = 1024
+_MILESTONES_KEPT = 512
+_MILESTONE_US = 16_000
 OUTERMOST_FRAMES_KEPT = 128
 INNERMOST_FRAMES_KEPT = 896
 """A stack deeper than both together is read without its middle: a runaway recursion has 100,000 equal
@@ -68,6 +70,8 @@ class TelemetryMemory:
         self._ticks: deque[int] = deque()
         """Ticks less than a threshold ago, in µs; the latest that is longer ago is `_cutoff_us`."""
         self._cutoff_us = 0
+        self._milestones: deque[int] = deque(maxlen=_MILESTONES_KEPT)
+        """Ticks now and then: where a cutoff begins whose threshold is new."""
         self._check_header()
         self._slow_us = self.read_cell(cells.SLOW_THRESHOLD_OFFSET)
 
@@ -244,6 +248,8 @@ class TelemetryMemory:
             # The clock first: whoever is found slow by the new cutoff must be seen to have lasted so long.
             self._clock.value = time_us << cells.SITE_BITS
             offset = self._clamped_stack_pointer()
+            if not self._milestones or time_us - self._milestones[-1] >= _MILESTONE_US:
+                self._milestones.append(time_us)
             if self._slow_us:
                 cutoff = self._cutoff_at(time_us) << cells.SITE_BITS
                 self._slow_cutoff.value = cutoff
@@ -280,10 +286,14 @@ class TelemetryMemory:
         return low
 
     def set_slow_threshold(self, slow_threshold_us: int) -> None:
-        """From when on a call is slow; holds for calls that are open, too, from the next tick on."""
+        """From when on a call is slow; holds for calls that are open, too, from the next tick on.
+
+        Up to a threshold of 8 s, the new cutoff is at most a milestone too early; with a longer one, nothing is slow
+        until the threshold has passed.
+        """
         with self._lock:
             self._slow_us = slow_threshold_us
-            self._ticks.clear()
+            self._ticks = deque(self._milestones)
             self._cutoff_us = 0
             self._slow_cutoff.value = 0 if slow_threshold_us else cells.CUTOFF_ALL
             self._watermark.value = 0 if slow_threshold_us else cells.WATERMARK_ALL

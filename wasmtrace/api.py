@@ -10,7 +10,7 @@ Runtimes share nothing with each other. The instances of one share its engine an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +68,8 @@ class RuntimeConfig:
     lossless: bool = False
     event_sinks: tuple[EventBlockSink, ...] = ()
     """Called with many guest events at once, where one by one would be too slow."""
+    observers: tuple[Callable[[Session], EventSink | None], ...] = ()
+    """Asked for each new instance who else is told of its events: `wasmtrace.tracing`."""
     anomalies: AnomalySettings | None = field(default_factory=AnomalySettings)
     """What is looked for while guests run: `docs/anomalies.md`. None: nothing."""
     on_anomaly: AnomalyCallback | None = None
@@ -216,6 +218,10 @@ class Runtime:
             slow_threshold_us=config.slow_threshold_us,
             watching=config.anomalies and Watching(self._watcher, config.anomalies, config.on_anomaly),
         )
+        for observer in config.observers:
+            sink = observer(session)
+            if sink is not None:
+                session.observe(sink)
         instance.attach(session, linker, config.engine.engine_stack_bytes)
         return instance
 

@@ -1,0 +1,265 @@
+"""Traces of sessions: joins what the runtime tells with the spans that go out.
+
+One thread looks at each traced session four times a second: which calls are open, which have ended since, whether
+there are more than the budget allows. The guest's thread and the reader's do no more than hand over records.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasmtrace.exporters.otlp import conventions as names
+from wasmtrace.exporters.otlp.root import MAX_ROOT_EVENTS, Tally, failure_of, module_attributes, root_span
+from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree
+from wasmtrace.records import CallEnded, CallStarted, Event, EventSink, ModuleInfo, SlowCall, Snapshot
+from wasmtrace.runtime.budget import SpanBudget, ThresholdChange
+from wasmtrace.runtime.session import Session
+from wasmtrace.runtime.wasi_errno import ERRNO_NAMES
+
+if TYPE_CHECKING:
+    from wasmtrace.exporters.otlp.traces import Root, TraceExport
+
+LOOK_SECONDS = 0.25
+DEFAULT_BUDGET = 200
+DEFAULT_FLUSH_AFTER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceOptions:
+    """How much becomes spans, and when. `span_budget` is slow calls a second, 0 for no limit."""
+
+    span_budget: int = DEFAULT_BUDGET
+    flush_after_seconds: float = DEFAULT_FLUSH_AFTER_SECONDS
+    each_call: bool = False
+    """Each call from the host is a trace of its own; else the whole run is one."""
+
+
+class Tracing:
+    """Give `observe` to `RuntimeConfig.observers`. `make` makes the way out, in a thread of its own, since that imports
+    much; what it raises, `wait` raises. Close it at the end."""
+
+    def __init__(self, make: Callable[[], TraceExport], options: TraceOptions | None = None) -> None:
+        self._options = TraceOptions() if options is None else options
+        self._make = make
+        self._export: TraceExport | None = None
+        self._error: BaseException | None = None
+        self._root: Root | None = None
+        self._lock = threading.Lock()
+        self._active: set[SessionTrace] = set()
+        self._all: set[SessionTrace] = set()
+        self._ended = threading.Event()
+        self._loader = threading.Thread(target=self._load, name="wasmtrace-otlp-load", daemon=True)
+        self._loader.start()
+        self._looker: threading.Thread | None = None
+
+    def _load(self) -> None:
+        try:
+            self._export = self._make()
+        except BaseException as error:
+            self._error = error
+
+    def wait(self) -> TraceExport:
+        """The way out, as soon as it is there. Raises what making it raised."""
+        self._loader.join()
+        if self._error is not None:
+            raise self._error
+        assert self._export is not None
+        return self._export
+
+    def prepare(self, module: ModuleInfo) -> Root:
+        """The root of the run that is about to start: what the guest and other signals are told of it."""
+        if self._root is None:
+            attributes = module_attributes(module)
+            self._root = self.wait().new_root(str(attributes[names.MODULE_NAME]), attributes)
+        return self._root
+
+    def guest_variables(self, module: ModuleInfo) -> dict[str, str]:
+        """For the guest's environment, so that its own spans are children of the run's."""
+        return self.wait().variables_of(self.prepare(module))
+
+    def observe(self, session: Session) -> EventSink | None:
+        """For the runtime: who is told of the session's events; nobody if the run is not sampled."""
+        export = self.wait()
+        options = self._options
+        if options.each_call:
+            return CallTraces(self, session, export, options).sink
+        root = self.prepare(session.subject.info)
+        self._root = None
+        if not root.sampled:
+            return None
+        trace = SessionTrace(session, export, root, options)
+        self.follow(trace)
+        return trace.sink
+
+    def follow(self, trace: SessionTrace) -> None:
+        """Looks at it from now on, until `leave`."""
+        with self._lock:
+            self._active.add(trace)
+            if self._looker is None:
+                self._looker = threading.Thread(target=self._look, name="wasmtrace-traces", daemon=True)
+                self._looker.start()
+
+    def leave(self, trace: SessionTrace) -> None:
+        with self._lock:
+            self._active.discard(trace)
+
+    def _look(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            with self._lock:
+                active = list(self._active)
+            for trace in active:
+                trace.look()
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """The run is over: its open calls have ended, and so has its root."""
+        with self._lock:
+            active, self._active = list(self._active), set()
+        for trace in active:
+            trace.finish(snapshot)
+
+    def close(self) -> None:
+        """Sends the rest; waits no longer than the settings say."""
+        self._ended.set()
+        self._loader.join()
+        if self._export is not None:
+            self._export.close()
+
+
+class SessionTrace:
+    """The trace of one run, or of one call from the host."""
+
+    def __init__(
+        self, session: Session, export: TraceExport, root: Root, options: TraceOptions, export_name: str | None = None
+    ) -> None:
+        from wasmtrace.exporters.otlp.traces import new_span_id
+
+        self.root = root
+        self._session = session
+        self._export = export
+        self._export_name = export_name
+        self._lock = threading.Lock()
+        self._start_us = session.now_us() if export_name is not None else 0
+        self._end_us: int | None = None
+        self._tree = SpanTree(
+            root.context.span_id, new_span_id, _errno_name, round(options.flush_after_seconds * 1_000_000)
+        )
+        self._budget = SpanBudget(options.span_budget, session.slow_threshold_us)
+        self._events: list[SpanEvent] = []
+        self._events_left_out = 0
+        self._dropped = 0
+        self._finished = False
+
+    def sink(self, event: Event) -> None:
+        """The session's events. Quick, and never waits."""
+        if isinstance(event, SlowCall):
+            with self._lock:
+                if not self._finished and self._budget.admit(event.end_us - event.start_us, event.end_us):
+                    self._tree.add(event)
+        elif isinstance(event, CallEnded):
+            self._end_us = event.end_us
+
+    def look(self) -> None:
+        """Sends what has ended, marks what is open for long, keeps to the budget."""
+        live = self._session.live
+        if live is None or live.closed or self._finished:
+            return
+        open_calls, at_us = live.read()
+        dropped = live.dropped
+        with self._lock:
+            if self._finished:
+                return
+            self._tree.flush(open_calls, at_us)
+            change = self._budget.adjust(at_us, dropped - self._dropped)
+            self._dropped = dropped
+            self._send()
+        if change is not None:
+            self._session.set_slow_threshold(change.to_us)
+            self._note(change)
+
+    def _note(self, change: ThresholdChange) -> None:
+        if len(self._events) >= MAX_ROOT_EVENTS:
+            self._events_left_out += 1
+            return
+        attributes = {names.THRESHOLD_FROM: change.from_us, names.THRESHOLD_TO: change.to_us}
+        self._events.append(SpanEvent(names.THRESHOLD_CHANGED, change.at_us, attributes))
+
+    def _send(self) -> None:
+        spans, self._tree.ready = self._tree.ready, []
+        self._export.put(self.root, self._session.started_unix_ns, spans)
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """No more will come: what is open has ended now."""
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            end_us = snapshot.now_us if self._end_us is None else self._end_us
+            self._tree.end(snapshot.open_calls, end_us, failure_of(snapshot))
+            tally = Tally(self._budget.left_out, tuple(self._events), self._events_left_out)
+            self._tree.ready.append(
+                root_span(
+                    snapshot,
+                    self.root.context.span_id,
+                    start_us=self._start_us,
+                    end_us=max(end_us, self._start_us),
+                    tally=tally,
+                    export=self._export_name,
+                )
+            )
+            self._send()
+
+
+class CallTraces:
+    """A trace for each outermost call of one session from the host."""
+
+    def __init__(self, tracing: Tracing, session: Session, export: TraceExport, options: TraceOptions) -> None:
+        self._tracing = tracing
+        self._session = session
+        self._export = export
+        self._options = options
+        self._depth = 0
+        self._trace: SessionTrace | None = None
+
+    def sink(self, event: Event) -> None:
+        """The session's events: calls from the host may be inside others."""
+        if isinstance(event, CallStarted):
+            if self._depth == 0:
+                self._begin(event.export)
+            self._depth += 1
+        elif self._trace is not None:
+            self._trace.sink(event)
+        if isinstance(event, CallEnded):
+            self._depth -= 1
+            if self._depth == 0:
+                self._end()
+
+    def _begin(self, export_name: str) -> None:
+        info = self._session.subject.info
+        attributes = module_attributes(info, export_name)
+        name = f"{attributes[names.MODULE_NAME]} {attributes[names.EXPORT]}"
+        root = self._export.new_root(name, attributes, current_variables())
+        if root.sampled:
+            self._trace = SessionTrace(self._session, self._export, root, self._options, export_name)
+            self._tracing.follow(self._trace)
+
+    def _end(self) -> None:
+        trace, self._trace = self._trace, None
+        if trace is not None:
+            self._tracing.leave(trace)
+            trace.finish(self._session.snapshot(top=0))
+
+
+_CALLER = threading.local()
+
+
+def current_variables() -> Mapping[str, str] | None:
+    """The caller's context that `caller` has set in this thread."""
+    found: Mapping[str, str] | None = getattr(_CALLER, "variables", None)
+    return found
+
+
+def _errno_name(errno: int) -> str:
+    return ERRNO_NAMES[min(errno, len(ERRNO_NAMES) - 1)]
