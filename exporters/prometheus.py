@@ -82,10 +82,10 @@ def encode_text(collector: SnapshotCollector) -> bytes:
     return generate_latest(collector)
 
 
-def encode_snapshots(snapshots: Iterable[Snapshot], *, top: int = DEFAULT_TOP) -> bytes:
+def encode_snapshots(snapshots: Iterable[Snapshot], *, top: int = DEFAULT_TOP, lost: Lost | None = None) -> bytes:
     """Snapshots that will not be scraped again, as text: no place is kept free for later."""
     held = tuple(snapshots)
-    return encode_text(SnapshotCollector(lambda: held, top=top, reserved=0))
+    return encode_text(SnapshotCollector(lambda: held, top=top, reserved=0, lost=lost))
 
 
 def metrics_app(collector: SnapshotCollector) -> WSGIApplication:

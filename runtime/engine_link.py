@@ -92,11 +92,11 @@ class Host:
     def _writer(self, write: Callable[[bytes], object]) -> Callable[[bytes], int]:
         def call(data: bytes) -> int:
             try:
-                write(data)
+                written = write(data)
             except BaseException as error:
                 self._error = error
                 return -errno.EIO
-            return len(data)
+            return written if isinstance(written, int) and written < 0 else len(data)
 
         return call
 

@@ -140,7 +140,8 @@ class _Fan:
         """The time is over: what is on its way counts as lost, whatever becomes of it."""
         self._abandoned = True
         shown = ", ".join(outlet.shown for outlet in self._outlets)
-        self._losses.add(self._signal.value, UNFINISHED, self._in_flight, f"{shown}: too slow, or does not answer")
+        why = _REASONS.peek(self._thread) or "too slow, or does not answer"
+        self._losses.add(self._signal.value, UNFINISHED, self._in_flight, f"{shown}: {why}")
 
 
 class Spans(SpanExporter):

@@ -6,6 +6,7 @@ import argparse
 from typing import NoReturn
 
 from wasmtrace.cli import dashboards, inspect, instrument, run
+from wasmtrace.cli.otlp_options import settle_otlp, with_bare_otlp
 from wasmtrace.errors import UsageError
 
 
@@ -29,4 +30,4 @@ def parse(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for command in (run, instrument, inspect, dashboards):
         command.add_parser(commands)
-    return parser.parse_args(argv)
+    return settle_otlp(parser.parse_args(with_bare_otlp(argv)))

@@ -7,6 +7,7 @@ import re
 
 from wasmtrace.cli.anomaly_options import add_anomaly_options
 from wasmtrace.cli.event_options import add_event_output_options
+from wasmtrace.cli.otlp_options import add_otlp_options
 from wasmtrace.cli.probe_options import add_probe_options
 
 _SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
@@ -29,9 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_probe_options(parser)
     add_anomaly_options(parser.add_argument_group("what is an anomaly"))
     _add_output_options(parser.add_argument_group("what is shown"))
-    parser.add_argument(
-        "--no-cache", action="store_true", help="neither read nor keep rewritten or compiled code"
-    )
+    add_otlp_options(parser.add_argument_group("OpenTelemetry"))
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor keep rewritten or compiled code")
     parser.add_argument("module", metavar="MODULE", help="a .wasm or .wat file, or - for standard input")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="arguments of the guest")
     parser.set_defaults(run=run)
@@ -63,17 +63,13 @@ def _add_sandbox_options(group: argparse._ArgumentGroup) -> None:
 def _add_limit_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fuel", type=_count, metavar="N", help="trap after this much fuel")
     group.add_argument("--no-fuel", action="store_true", help="do not count fuel: faster")
-    group.add_argument(
-        "--max-memory", type=_size, metavar="BYTES", help="of each memory; K, M and G are understood"
-    )
+    group.add_argument("--max-memory", type=_size, metavar="BYTES", help="of each memory; K, M and G are understood")
     group.add_argument("--max-stack", type=_size, metavar="BYTES", help="of the guest's calls (default 512K)")
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="stop the guest after this time")
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--metrics", metavar="ADDR:PORT", help="serve Prometheus metrics at /metrics while it runs"
-    )
+    group.add_argument("--metrics", metavar="ADDR:PORT", help="serve Prometheus metrics at /metrics while it runs")
     group.add_argument("--metrics-file", metavar="PATH", help="write Prometheus metrics at the end")
     group.add_argument("--report", metavar="PATH", help="write a JSON report at the end")
     add_event_output_options(group)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from wasmtrace.cli import complain
 from wasmtrace.cli.event_options import check_event_options, unmatched_warning
+from wasmtrace.cli.otlp_options import otlp_wanted
 from wasmtrace.errors import ExportError
 from wasmtrace.records import Snapshot
 
 if TYPE_CHECKING:
+    from wasmtrace.cli.otlp_output import OtlpOutput
     from wasmtrace.exporters.events_file import EventsFile
     from wasmtrace.exporters.files import OutputFile
     from wasmtrace.exporters.http import MetricsServer
     from wasmtrace.run import Run
+    from wasmtrace.runtime.sandbox import Sandbox
 
 
 class Outputs:
@@ -34,6 +37,7 @@ class Outputs:
         self._metrics_file: OutputFile | None = None
         self._server: MetricsServer | None = None
         self.events: EventsFile | None = None
+        self.otlp: OtlpOutput | None = None
         check_event_options(arguments)
         try:
             self._open(arguments)
@@ -42,6 +46,10 @@ class Outputs:
             raise
 
     def _open(self, arguments: argparse.Namespace) -> None:
+        if otlp_wanted(arguments):
+            from wasmtrace.cli.otlp_output import OtlpOutput
+
+            self.otlp = OtlpOutput(arguments)
         if arguments.metrics is not None:
             self._server = self._serve(arguments.metrics)
         if arguments.report is not None or arguments.metrics_file is not None:
@@ -58,7 +66,7 @@ class Outputs:
         from wasmtrace.exporters.http import MetricsServer, parse_address
         from wasmtrace.exporters.prometheus import SnapshotCollector
 
-        server = MetricsServer(SnapshotCollector(self._live), *parse_address(address))
+        server = MetricsServer(SnapshotCollector(self._live, lost=self._lost), *parse_address(address))
         server.start()
         host = f"[{server.host}]" if ":" in server.host else server.host
         complain(f"metrics at http://{host}:{server.port}/metrics")
@@ -68,9 +76,25 @@ class Outputs:
         run = self._run
         return () if run is None else (run.snapshot(),)
 
+    def _lost(self) -> Mapping[tuple[str, str], int]:
+        return {} if self.otlp is None else self.otlp.lost()
+
+    def config(self, notices: dict[str, Any]) -> dict[str, Any]:
+        """For `RuntimeConfig`: who hears of anomalies."""
+        return notices if self.otlp is None else self.otlp.config(notices)
+
+    def ready(self, sandbox: Sandbox) -> Sandbox:
+        """What the guest gets, once everything is there to hear of it. Raises `ExportError` for what cannot work."""
+        if self.otlp is None:
+            return sandbox
+        self.otlp.ready()
+        return self.otlp.tapped(sandbox)
+
     def watch(self, run: Run) -> None:
         """The run whose counters `/metrics` shows from now on."""
         self._run = run
+        if self.otlp is not None:
+            self.otlp.watch(run)
         warning = unmatched_warning(run.instance.program.sites.unmatched_events)
         if warning is not None:
             complain(warning)
@@ -86,11 +110,15 @@ class Outputs:
             self.events.close()
             if self.events.complaint is not None:
                 complain(self.events.complaint)
-        for write in (self._write_report, self._write_metrics, self._show):
+        for write in (self._write_report, self._show, self._send, self._write_metrics):
             try:
                 write(snapshot)
             except ExportError as error:
                 complain(str(error))
+
+    def _send(self, snapshot: Snapshot) -> None:
+        if self.otlp is not None:
+            self.otlp.finish(snapshot)
 
     def _write_report(self, snapshot: Snapshot) -> None:
         if self._report is not None:
@@ -102,7 +130,7 @@ class Outputs:
         if self._metrics_file is not None:
             from wasmtrace.exporters.prometheus import encode_snapshots
 
-            self._metrics_file.commit(encode_snapshots((snapshot,)))
+            self._metrics_file.commit(encode_snapshots((snapshot,), lost=self._lost))
 
     def _show(self, snapshot: Snapshot) -> None:
         if self._summary:
@@ -130,6 +158,8 @@ class Outputs:
             self._server.close()
         if self.events is not None:
             self.events.close()
+        if self.otlp is not None:
+            self.otlp.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,117 @@
+"""Sends traces, metrics and logs of one run. OpenTelemetry is imported in a thread, while the module compiles."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from wasmtrace.cli import complain
+from wasmtrace.cli.module_input import module_name
+from wasmtrace.exporters.otlp.batches import Batches
+from wasmtrace.exporters.otlp.config import otlp_settings
+from wasmtrace.exporters.otlp.entries import Item, weight
+from wasmtrace.exporters.otlp.linefile import LineFile
+from wasmtrace.exporters.otlp.losses import Losses
+from wasmtrace.exporters.otlp.output import OutputTap
+from wasmtrace.exporters.scrape import Scrape
+from wasmtrace.exporters.totals import label
+from wasmtrace.records import Anomaly, Snapshot
+from wasmtrace.runtime.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from wasmtrace.exporters.otlp.pipeline import Pipeline
+    from wasmtrace.run import Run
+
+
+class OtlpOutput:
+    """Made before the module is loaded; `ready` before the guest starts, `finish` after its end.
+
+    Raises `UsageError` for an endpoint that is none, `ExportError` for a file that cannot be written; `ready` raises
+    `ExportError` for what else cannot work.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> None:
+        self._module = module_name(arguments.module)
+        self._settings = otlp_settings(environ, endpoint=arguments.otlp or None, send=arguments.otlp is not None)
+        for warning in self._settings.warnings:
+            complain(warning)
+        self._losses = Losses()
+        self._queue: Batches[Item] = Batches("logs", self._losses, weight)
+        self._taps: tuple[OutputTap, ...] = ()
+        if arguments.logs and not self._settings.disabled:
+            self._taps = (OutputTap("stdout", 1, self._queue.put), OutputTap("stderr", 2, self._queue.put))
+        self._file = None if arguments.otlp_file is None else LineFile(arguments.otlp_file)
+        self._pipeline: Pipeline | None = None
+        self._error: Exception | None = None
+        self._importing: threading.Thread | None = None
+        if not self._settings.disabled:
+            self._importing = threading.Thread(
+                target=self._prepare, args=(environ,), name="wasmtrace-otlp-import", daemon=True
+            )
+            self._importing.start()
+
+    def _prepare(self, environ: Mapping[str, str]) -> None:
+        try:
+            from wasmtrace.exporters.otlp.pipeline import Pipeline, Places
+            from wasmtrace.exporters.otlp.senders import keep_quiet
+
+            keep_quiet()
+            places = Places(self._settings, self._file, self._losses)
+            self._pipeline = Pipeline(places, environ, module_name=self._module)
+        except Exception as error:  # raised again by whoever waits
+            self._error = error
+
+    def ready(self) -> None:
+        """Waits until everything is imported."""
+        if self._importing is not None:
+            self._importing.join()
+        if self._error is not None:
+            raise self._error
+
+    def tapped(self, sandbox: Sandbox) -> Sandbox:
+        """With standard streams that are told of, if asked for."""
+        if not self._taps:
+            return sandbox
+        out, error = self._taps
+        return replace(sandbox, stdout=out, stderr=error)
+
+    def config(self, notices: dict[str, Any]) -> dict[str, Any]:
+        """For `RuntimeConfig`: who else hears of anomalies."""
+        first: Callable[[Anomaly], object] | None = notices.get("on_anomaly")
+
+        def hear(anomaly: Anomaly) -> None:
+            if self._pipeline is not None:
+                self._pipeline.anomaly(anomaly)
+            if first is not None:
+                first(anomaly)
+
+        return {**notices, "on_anomaly": hear}
+
+    def watch(self, run: Run) -> None:
+        """Sends metrics of this run from now on, and logs."""
+        if self._pipeline is not None:
+            self._pipeline.start_logs(self._queue, None)
+            self._pipeline.start_metrics(Scrape(lambda: (run.snapshot(),), lost=self.lost))
+
+    def lost(self) -> Mapping[tuple[str, str], int]:
+        """For `wasmtrace_dropped_records_total`."""
+        return {(label(self._module), reason): count for reason, count in self._losses.by_reason.items()}
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Sends the rest, waits a bounded time for that, and says in one line what was lost."""
+        for tap in self._taps:
+            tap.end()
+        if self._pipeline is not None:
+            self._pipeline.finish(snapshot)
+        self.close()
+        complaint = self._losses.complaint
+        if complaint is not None:
+            complain(complaint)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
