@@ -110,10 +110,10 @@ def _alertmanager_config(inbox: Inbox) -> dict[str, Any]:
     }
 
 
-def _empty(server: Prometheus, query: PanelQuery, start: float, firing: float) -> bool:
-    """Whether it gives no series: over the whole time, or while the alert fired for one that shows the present."""
+def _empty(server: Prometheus, query: PanelQuery, start: float, ended: float) -> bool:
+    """Whether it gives no series: over the whole time, or at the loop's end for one that shows the present."""
     if query.instant:
-        return not server.instant(query.expression, firing)
+        return not server.instant(query.expression, ended)
     return not server.over_time(query.expression, start, time.time(), 1)
 
 
@@ -156,7 +156,7 @@ def test_bad_loop_reaches_the_webhook_and_every_panel(tmp_path: Path) -> None:
             "__interval": "5s",
         }
         queries = [each for board in ("fleet", "app", "runtime") for each in panel_queries(board, variables)]
-        assert [each.where for each in queries if _empty(server, each, start, told)] == []
+        assert [each.where for each in queries if _empty(server, each, start, ended)] == []
 
 
 @pytest.mark.parametrize("export", ["serve", "crash"])
