@@ -3,6 +3,7 @@
 # make check  formatting too
 # make dashboards  rebuilds what is in grafana/
 # make bench  the benchmarks, side by side with plain wasmtime
+# make conformance, make fuzz SECONDS=N   proof that instrumenting changes nothing
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := wasmtrace instrument runtime exporters grafana tests benchmarks
 WORKERS ?= auto
 
-.PHONY: run test check bench dashboards servers lint types format clean
+.PHONY: run test check bench conformance fuzz dashboards servers lint types format clean
 
 run: $(VENV)/.demo
 	mkdir -p build/out
@@ -59,6 +60,15 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench_run.py
 	$(BIN)/python benchmarks/bench_startup.py
 	$(BIN)/python benchmarks/bench_events.py
+
+# The specification's tests, plain and at every level, as a table by script.
+conformance: $(VENV)/.test
+	$(BIN)/python -m tests.conformance
+
+# Made-up and mutated modules, plain against instrumented: SECONDS for each of the two kinds.
+SECONDS ?= 60
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(SOURCES)

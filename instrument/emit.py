@@ -50,6 +50,11 @@ def return_call(funcidx: int) -> bytes:
     return bytes([Op.RETURN_CALL]) + encode_u32(funcidx)
 
 
+def return_call_fixed(funcidx: int) -> bytes:
+    """Of one length whatever the index: for a function whose index depends on which bodies came before."""
+    return bytes([Op.RETURN_CALL]) + encode_signed_padded(funcidx, 4)
+
+
 class MemoryOps:
     """Loads and stores in memory `memidx`: each wants its address (i32), a store then its value, on the
     stack."""

@@ -3,10 +3,12 @@ show.
 
 Observed: each direct `call` and `return_call` of an import.
 Inserted: `call i` becomes the call of an appended function of the same type, which counts, calls `i`, and,
-for a function of WASI preview 1 that returns an errno, counts each value other than 0.
+for a function of WASI preview 1 that returns an errno, counts each value other than 0. `return_call i` of another
+import becomes that of a function which counts and then calls `i` in tail position too: modules may call each other so
+without end, and no frame may stay behind for them.
 Written: the calls area (cell of the import), errno cells; at `trace` as `frames.py`.
 Not seen: calls through a table or a reference, and those by other modules through a re-export: they reach the
-import itself.
+import itself. The duration of an import that is called in tail position.
 """
 
 from __future__ import annotations
@@ -41,6 +43,23 @@ class HostCallsProbe:
         self._slow_with = slow_with
         self._errno_ordinals = self.errno_ordinals(plan)
         self._wrappers = [self._add_wrapper(funcidx) for funcidx in range(len(plan.module.host_functions))]
+        self._tail_wrappers: dict[int, int] = {}
+
+    def _returns_errno(self, funcidx: int) -> bool:
+        return self._errno_ordinals[funcidx] is not None
+
+    def _tail_wrapper(self, funcidx: int) -> int:
+        """What `return_call` of an import goes through. WASI's own calls nothing in its turn: it may take stack."""
+        if self._returns_errno(funcidx):
+            return self._wrappers[funcidx]
+        if funcidx not in self._tail_wrappers:
+            plan = self._plan
+            parameters = len(plan.module.function_type(funcidx).params)
+            code = plan.memory.count(plan.layout.calls_cell(funcidx)) + self._events.tell(funcidx)
+            code += b"".join(map(emit.local_get, range(parameters))) + emit.return_call(funcidx)
+            typeidx = plan.module.function_typeidxs[funcidx]
+            self._tail_wrappers[funcidx] = plan.add_function_of(typeidx, code)
+        return self._tail_wrappers[funcidx]
 
     def _add_wrapper(self, funcidx: int) -> int:
         plan = self._plan
@@ -52,7 +71,7 @@ class HostCallsProbe:
             code += frames.enter(plan, funcidx, saved)
         code += b"".join(map(emit.local_get, range(saved))) + emit.call(funcidx)
         payload = emit.i64_const(0)
-        if returns_errno(plan.module.host_functions[funcidx], functype):
+        if self._returns_errno(funcidx):
             code += emit.local_tee(errno) + self._count_errno(funcidx, errno, cell)
             payload = emit.local_get(errno) + emit.op(Op.I64_EXTEND_I32_U)
         if self._slow_with is not None:
@@ -118,5 +137,6 @@ class HostCallsProbe:
         funcidx = read_index(self._plan.module.data, position + 1, end)[0]
         if funcidx >= len(self._wrappers):
             return None
-        target = self._wrappers[funcidx]
-        return emit.call(target) if code == Op.CALL else emit.return_call(target)
+        if code == Op.CALL:
+            return emit.call(self._wrappers[funcidx])
+        return emit.return_call_fixed(self._tail_wrapper(funcidx))

@@ -70,6 +70,7 @@ class Events:
             ("leave", self._leave, ("i32",), False),
             ("unwind", self._unwind, ("i32",), False),
             ("leave_by_tail_call", self._leave_by_tail_call, (), False),
+            ("count", self._count, ("i32",), False),
             ("grew", self._grew, ("i32", "i32", "i64", "i64"), False),
         )
         for name, hook, params, has_result in hooks:
@@ -142,6 +143,9 @@ class Events:
         funcidx = self._close()
         if funcidx is not None:
             self.happened.append(Returned(funcidx, len(self.open_frames)))
+
+    def _count(self, values: Any) -> None:
+        self.calls[values[0] & 0xFFFF_FFFF] += 1
 
     def _unwind(self, values: Any) -> None:
         while len(self._open) > values[0] & 0xFFFF_FFFF:

@@ -26,6 +26,7 @@ _HOOKS = {
     "leave": "(param i32)",
     "unwind": "(param i32)",
     "leave_by_tail_call": "",
+    "count": "(param i32)",
     "grew": "(param i32 i32 i64 i64)",
 }
 FUNCTION_BITS = 20
@@ -56,6 +57,7 @@ class Function:
     type: str
     imported: bool
     lines: tuple[str, ...] = ()
+    of_wasi: bool = False
 
     @property
     def framed(self) -> bool:
@@ -130,7 +132,8 @@ def _functions(lines: list[str]) -> Iterator[Function]:
     numbered = iter(lines)
     for line in numbered:
         if (found := _IMPORT.fullmatch(line)) is not None:
-            yield Function(found["name"], int(found["index"]), found["type"], True)
+            of_wasi = '(import "wasi_' in line
+            yield Function(found["name"], int(found["index"]), found["type"], True, of_wasi=of_wasi)
         elif (found := _FUNCTION.fullmatch(line)) is not None:
             body = list[str]()
             header = found["type"]
@@ -207,7 +210,12 @@ class _Text:
         call = _CALL.fullmatch(line)
         grow = _GROW.fullmatch(line)
         if call is not None and call["callee"] in self._hosts:
-            yield f"{call['how']} {_host_name(self._hosts[call['callee']])}"
+            host = self._hosts[call["callee"]]
+            if call["how"] == "return_call" and not host.of_wasi and not self._only_calls:
+                # It stays a tail call, and so is counted without a frame: by the documentation of the probe.
+                yield from (self._number(host), "call $oracle_count", line)
+            else:
+                yield f"{call['how']} {_host_name(host)}"
         elif grow is not None and not self._only_calls:
             yield f"i32.const {function.index}"
             yield f"call {_grower_name(grow['memory'] or self._memories[0]['name'])}"

@@ -69,15 +69,13 @@ Not compared: `clocks` of `tests/c`, which looks at the time, and so makes other
 
 ## What is not as in plain wasmtime
 
-Neither can happen under `wasmtrace run` or `Runtime`, which link a module with WASI and functions in Python only. Both
-are about modules that were rewritten one by one and linked with each other by somebody else;
-`tests/conformance/test_between_modules.py` holds them.
+It cannot happen under `wasmtrace run` or `Runtime`, which link a module with WASI and functions in Python only. It is
+about modules that were rewritten one by one and linked with each other by somebody else;
+`tests/conformance/test_between_modules.py` holds it.
 
 - An exception that is thrown in one module and caught in another leaves the frames of the functions that it passes in
   the first one on that module's shadow stack (level `trace`). After some 130,000 of them, with the usual stack, a call
   into it ends in a trap.
-- A tail call of an import calls it from a wrapper, so two modules that call each other by tail calls without end
-  exhaust the stack (all levels).
 """
 
 

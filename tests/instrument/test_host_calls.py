@@ -66,16 +66,17 @@ def test_errnos(errno: int, export: str, level: str) -> None:
         ("yield_tail", (), "wasi_snapshot_preview1.sched_yield", 0),
         ("random", (), "wasi_snapshot_preview1.random_get", 1),
         ("pair", (), "host.pair", 1),
-        ("pair_tail", (3, 4), "host.pair", 0),
+        ("pair_tail", (3, 4), "host.pair", None),
         ("float", (), "host.float", 1),
         ("status", (), "host.status", 1),
     ],
 )
-def test_frames_and_results(export: str, arguments: tuple[int, ...], host: str, depth: int) -> None:
+def test_frames_and_results(export: str, arguments: tuple[int, ...], host: str, depth: int | None) -> None:
+    """A tail call of an import that returns no errno has no frame: it may go on without end."""
     traced = Traced(PROGRAM, hosts(5))
     assert traced.call(export, *arguments) == Guest(PROGRAM, hosts(5)).call(export, *arguments)
     records = traced.recorded()
-    assert sorted(records) == sorted([(host, depth), (export, 0)])
+    assert sorted(records) == sorted([*([] if depth is None else [(host, depth)]), (export, 0)])
     assert (traced.calls, traced.depth) == ({host: 1, export: 1}, 0)
 
 
