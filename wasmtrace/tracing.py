@@ -7,7 +7,8 @@ there are more than the budget allows. The guest's thread and the reader's do no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,21 @@ class Tracing:
         self._root: Root | None = None
         self._lock = threading.Lock()
         self._active: set[SessionTrace] = set()
-        self._all: set[SessionTrace] = set()
         self._ended = threading.Event()
         self._loader = threading.Thread(target=self._load, name="wasmtrace-otlp-load", daemon=True)
         self._loader.start()
         self._looker: threading.Thread | None = None
+        self.caller: Mapping[str, str] | None = None
+        """The context of the next traces, as variables: `TRACEPARENT` and friends. None: that of the environment."""
+
+    @contextmanager
+    def called_by(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Traces that begin meanwhile are children of the span in `TRACEPARENT`, whichever thread begins them."""
+        before, self.caller = self.caller, variables
+        try:
+            yield
+        finally:
+            self.caller = before
 
     def _load(self) -> None:
         try:
@@ -73,7 +84,7 @@ class Tracing:
         """The root of the run that is about to start: what the guest and other signals are told of it."""
         if self._root is None:
             attributes = module_attributes(module)
-            self._root = self.wait().new_root(str(attributes[names.MODULE_NAME]), attributes)
+            self._root = self.wait().new_root(str(attributes[names.MODULE_NAME]), attributes, self.caller)
         return self._root
 
     def guest_variables(self, module: ModuleInfo) -> dict[str, str]:
@@ -240,7 +251,7 @@ class CallTraces:
         info = self._session.subject.info
         attributes = module_attributes(info, export_name)
         name = f"{attributes[names.MODULE_NAME]} {attributes[names.EXPORT]}"
-        root = self._export.new_root(name, attributes, current_variables())
+        root = self._export.new_root(name, attributes, self._tracing.caller)
         if root.sampled:
             self._trace = SessionTrace(self._session, self._export, root, self._options, export_name)
             self._tracing.follow(self._trace)
@@ -250,15 +261,6 @@ class CallTraces:
         if trace is not None:
             self._tracing.leave(trace)
             trace.finish(self._session.snapshot(top=0))
-
-
-_CALLER = threading.local()
-
-
-def current_variables() -> Mapping[str, str] | None:
-    """The caller's context that `caller` has set in this thread."""
-    found: Mapping[str, str] | None = getattr(_CALLER, "variables", None)
-    return found
 
 
 def _errno_name(errno: int) -> str:

@@ -148,9 +148,13 @@ class SpanTree:
         """Its children have come before it, and are the last that wait."""
         waiting = self._waiting
         depth, start_us = done.depth, done.start_us
-        while waiting and waiting[-1].depth > depth and waiting[-1].start_us >= start_us:
-            self._emit(waiting.pop(), done.span_id, depth)
+        first = len(waiting)
+        while first and waiting[first - 1].depth > depth and waiting[first - 1].start_us >= start_us:
+            first -= 1
+        for child in waiting[first:]:
+            self._emit(child, done.span_id, depth)
             done.wanted = True
+        del waiting[first:]
         if depth == 0:
             self._emit(done, self.root_id, -1)
         else:
