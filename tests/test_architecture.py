@@ -44,6 +44,12 @@ OWNERS = {
     "rich": {"wasmtrace.exporters.summary"},
     "prometheus_client": {"wasmtrace.exporters.prometheus"},
     "waitress": {"wasmtrace.exporters.http"},
+    "opentelemetry": {
+        f"wasmtrace.exporters.otlp.{name}"
+        for name in ("context", "jsonfile", "logs", "metrics", "pipeline", "senders", "traces")
+    },
+    "google": {"wasmtrace.exporters.otlp.jsonfile"},
+    "grpc": {"wasmtrace.exporters.otlp.senders"},
     "grafana_foundation_sdk": {"wasmtrace.grafana.board", "wasmtrace.grafana.sdk"},
     "yaml": {"wasmtrace.grafana.rules"},
 }
@@ -115,6 +121,7 @@ def test_every_owner_still_imports_its_package() -> None:
             "import wasmtrace.api", ["wasmtrace.instrument", "rich", "prometheus_client", "waitress"], id="api"
         ),
         pytest.param("import wasmtrace.cli.parser", ["wasmtime", "rich", "wasmtrace.instrument"], id="cli"),
+        pytest.param("import wasmtrace.cli.otlp_output", ["opentelemetry", "grpc", "google"], id="otlp"),
     ],
 )
 def test_import_leaves_out(statement: str, absent: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -17,9 +18,7 @@ from wasmtrace.exporters.otlp.entries import PART, STREAM, Item, LogEntry, Sever
 from wasmtrace.exporters.otlp.output import OutputLine, shown
 from wasmtrace.exporters.otlp.senders import Logs
 from wasmtrace.records import Anomaly, Snapshot
-from wasmtrace.version import VERSION
 
-_SCOPE = InstrumentationScope("wasmtrace", VERSION)
 _NUMBERS = {each: SeverityNumber(each.value) for each in Severity}
 
 
@@ -31,20 +30,29 @@ def line_entry(line: OutputLine) -> LogEntry:
     return LogEntry(line.at_unix_ns, Severity.INFO, "", shown(line.text), attributes)
 
 
-def readable(item: Item, resource: Resource, context: Context) -> ReadableLogRecord:
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What all records of a run share: who says it, and the span that it belongs to."""
+
+    resource: Resource
+    scope: InstrumentationScope
+    context: Context
+
+
+def readable(item: Item, sender: Sender) -> ReadableLogRecord:
     """The SDK's form of an item."""
     entry = line_entry(item) if isinstance(item, OutputLine) else item
     record = LogRecord(
         timestamp=entry.at_unix_ns,
         observed_timestamp=entry.at_unix_ns,
-        context=context,
+        context=sender.context,
         severity_number=_NUMBERS[entry.severity],
         severity_text=entry.severity.name,
         body=entry.body,
         attributes=entry.attributes,
         event_name=entry.event_name or None,
     )
-    return ReadableLogRecord(record, resource, _SCOPE)
+    return ReadableLogRecord(record, sender.resource, sender.scope)
 
 
 def log_context(root: SpanContext | None) -> Context:
@@ -53,21 +61,19 @@ def log_context(root: SpanContext | None) -> Context:
 
 
 class LogsExport:
-    """Sends what is put into `queue`; `root` is the span of the run."""
+    """Sends what is put into `queue`."""
 
     def __init__(
         self,
         queue: Batches[Item],
         exporter: Logs,
-        resource: Resource,
-        root: SpanContext | None,
+        sender: Sender,
         *,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._queue = queue
         self._now_ns = now_ns
-        context = log_context(root)
-        queue.start(lambda items: exporter.export([readable(each, resource, context) for each in items]))
+        queue.start(lambda items: exporter.export([readable(each, sender) for each in items]))
 
     def anomaly(self, anomaly: Anomaly) -> None:
         """An anomaly began or ended."""

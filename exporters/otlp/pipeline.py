@@ -7,23 +7,24 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
 from wasmtrace.exporters.otlp.batches import Batches
 from wasmtrace.exporters.otlp.config import OtlpSettings
 from wasmtrace.exporters.otlp.entries import Item
 from wasmtrace.exporters.otlp.linefile import LineFile
-from wasmtrace.exporters.otlp.logs import LogsExport
+from wasmtrace.exporters.otlp.logs import LogsExport, Sender, log_context
 from wasmtrace.exporters.otlp.losses import Losses
 from wasmtrace.exporters.otlp.metrics import MetricsExport
 from wasmtrace.exporters.otlp.resource import read_facts, resource_attributes
 from wasmtrace.exporters.otlp.senders import Logs, Metrics, Spans, log_exporter, metric_exporter, span_exporter
+from wasmtrace.exporters.otlp.traces import TraceExport
 from wasmtrace.exporters.scrape import Scrape
 from wasmtrace.records import Anomaly, Snapshot
-from wasmtrace.version import VERSION
 
 PATIENCE_SECONDS = 1.0
 """How long the end waits for a collector that has taken nothing so far and refused something."""
@@ -42,25 +43,36 @@ class Places:
 class Pipeline:
     """Everything about OTLP of one run. Made before the guest starts: raises `ExportError` for what cannot work."""
 
-    def __init__(self, places: Places, environ: Mapping[str, str], *, module_name: str) -> None:
+    def __init__(self, places: Places, environ: Mapping[str, str], *, module_name: str, version: str) -> None:
         settings, file, losses = places.settings, places.file, places.losses
-        facts = read_facts(sdk_version=version("opentelemetry-sdk"), version=VERSION)
+        facts = read_facts(sdk_version=metadata.version("opentelemetry-sdk"), version=version)
+        self._version = version
         self.settings = settings
-        self.resource = Resource(
-            resource_attributes(settings, environ, facts, module_name=module_name, instance=str(uuid.uuid4()))
+        self._losses = losses
+        self._attributes = resource_attributes(
+            settings, environ, facts, module_name=module_name, instance=str(uuid.uuid4())
         )
-        self.spans: Spans | None = span_exporter(settings, file, losses)
+        self.resource = Resource(self._attributes)
+        self._span_exporter: Spans | None = span_exporter(settings, file, losses)
         self._metric_exporter: Metrics | None = metric_exporter(settings, file, losses)
         self._log_exporter: Logs | None = log_exporter(settings, file, losses)
         self._metrics: MetricsExport | None = None
         self._logs: LogsExport | None = None
         self._queue: Batches[Item] | None = None
 
+    def traces(self, environ: Mapping[str, str]) -> TraceExport | None:
+        """The way out of spans; None if traces go nowhere."""
+        if self._span_exporter is None:
+            return None
+        return TraceExport(self.settings, environ, self._span_exporter, self._losses, self._attributes, self._version)
+
     def start_logs(self, queue: Batches[Item], root: SpanContext | None) -> None:
         """Sends what is in the queue, and what comes into it."""
         if self._log_exporter is not None:
             self._queue = queue
-            self._logs = LogsExport(queue, self._log_exporter, self.resource, root)
+            scope = InstrumentationScope("wasmtrace", self._version)
+            sender = Sender(self.resource, scope, log_context(root))
+            self._logs = LogsExport(queue, self._log_exporter, sender)
 
     def start_metrics(self, scrape: Scrape) -> None:
         """Sends metrics from now on."""

@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     config = replace(_config(arguments), **event_config(arguments, outputs.events), **outputs.config(notices.config()))
     runtime = Runtime(config)
     program = _in_background(lambda: _load(runtime, arguments), signals)
-    sandbox = outputs.ready(sandbox)
+    sandbox = outputs.ready(sandbox, program)
     run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
     ended = signals.wait(notices.or_fatal(run.wait), arguments.timeout)

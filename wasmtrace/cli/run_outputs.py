@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wasmtrace.exporters.events_file import EventsFile
     from wasmtrace.exporters.files import OutputFile
     from wasmtrace.exporters.http import MetricsServer
+    from wasmtrace.program import Program
     from wasmtrace.run import Run
     from wasmtrace.runtime.sandbox import Sandbox
 
@@ -83,12 +84,12 @@ class Outputs:
         """For `RuntimeConfig`: who hears of anomalies."""
         return notices if self.otlp is None else self.otlp.config(notices)
 
-    def ready(self, sandbox: Sandbox) -> Sandbox:
+    def ready(self, sandbox: Sandbox, program: Program) -> Sandbox:
         """What the guest gets, once everything is there to hear of it. Raises `ExportError` for what cannot work."""
         if self.otlp is None:
             return sandbox
-        self.otlp.ready()
-        return self.otlp.tapped(sandbox)
+        self.otlp.ready(program.subject.info)
+        return self.otlp.sandbox(sandbox, program.subject.info)
 
     def watch(self, run: Run) -> None:
         """The run whose counters `/metrics` shows from now on."""
