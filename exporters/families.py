@@ -184,12 +184,12 @@ def anomaly_gauges(live: Sequence[Snapshot], keys: Sequence[Key]) -> Iterator[Sa
     for snapshot in live:
         for each in snapshot.anomalies:
             if each.ended_us is None:
-                key = (each.kind.value, label(each.function.name))
-                key = key if key in keys else keys[-1]
+                named: Key = (each.kind.value, label(each.function.name))
+                key = named if named in keys else keys[-1]
                 rates[key] = max(each.rate, rates.get(key, 0.0))
-    for key in keys:
-        yield "anomaly_active", key, int(key in rates)
-        yield "anomaly_rate", key, rates.get(key, 0.0)
+    for each_key in keys:
+        yield "anomaly_active", each_key, int(each_key in rates)
+        yield "anomaly_rate", each_key, rates.get(each_key, 0.0)
 
 
 def _memory_gauges(live: Sequence[Snapshot]) -> Iterator[Sample]:

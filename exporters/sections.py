@@ -65,7 +65,8 @@ def anomaly_lines(snapshot: Snapshot) -> Iterator[Line]:
     """What went wild, the first few: a sentence each, since when and for how long."""
     for each in snapshot.anomalies[:_ANOMALIES_SHOWN]:
         until_us = snapshot.now_us if each.ended_us is None else each.ended_us
-        when = f"after {units.duration(each.started_us / 1e6)}, for {units.duration((until_us - each.started_us) / 1e6)}"
+        lasted = units.duration((until_us - each.started_us) / 1e6)
+        when = f"after {units.duration(each.started_us / 1e6)}, for {lasted}"
         said = shorten(printable(each.message), _MESSAGE_LENGTH)
         yield f"  anomaly ({each.kind.value}): {said} ({when})", Tone.WARNING
     left_over = len(snapshot.anomalies) - _ANOMALIES_SHOWN

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from wasmtrace.layout import CELL_BYTES, ERRNO_COUNT, PAGE_BYTES
+from wasmtrace.layout import PAGE_BYTES
 from wasmtrace.records import (
     CallEnded,
     CallStarted,
@@ -31,9 +31,8 @@ from wasmtrace.records import (
 from wasmtrace.runtime import snapshot as stats
 from wasmtrace.runtime.account import Account
 from wasmtrace.runtime.anomaly.detector import Detector
-from wasmtrace.runtime.anomaly.reading import Reading
-from wasmtrace.runtime.anomaly.settings import AnomalyCallback, AnomalySettings
-from wasmtrace.runtime.anomaly.watch import AnomalyWatch, Watcher
+from wasmtrace.runtime.anomaly.source import SessionReadings, Watching
+from wasmtrace.runtime.anomaly.watch import AnomalyWatch
 from wasmtrace.runtime.clock import Clock, Face
 from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall, RawTrap
 from wasmtrace.runtime.event_streams import EventHub
@@ -89,15 +88,6 @@ class _State:
     abandoned: bool = False
     running: int = 0
     """Calls in progress, one inside the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """What a session needs to be watched for anomalies; shared by those of one runtime."""
-
-    watcher: Watcher
-    settings: AnomalySettings
-    callback: AnomalyCallback | None
 
 
 class Session:
@@ -209,7 +199,7 @@ class Session:
         self, watching: Watching, memory: TelemetryMemory, face: Face, ring: Ring
     ) -> AnomalyWatch:
         subject = self.subject
-        source = _Readings(self, memory, face)
+        source = SessionReadings(self, memory, face)
         return AnomalyWatch(
             lambda: Detector(watching.settings, subject.sites, subject.names), source, ring.emit, watching.callback
         )
@@ -455,34 +445,4 @@ class Session:
             clock_ticks=self._clock.ticks - self._ticks_before,
             clock_late_max_seconds=self._clock.late_max_ns / 1e9,
             records_read=0 if ring is None else ring.records_read,
-        )
-
-
-class _Readings:
-    """What the detector sees of a session, at the moment of asking. Any thread."""
-
-    def __init__(self, session: Session, memory: TelemetryMemory, face: Face) -> None:
-        self._session = session
-        self._memory = memory
-        self._face = face
-        layout = session.subject.sites.layout
-        self._calls = (layout.calls_offset, layout.function_count * CELL_BYTES)
-        self._errnos = (layout.errno_offset, layout.errno_import_count * ERRNO_COUNT * CELL_BYTES)
-
-    def reading(self) -> Reading:
-        """Frames are read first: what was open then had not been counted out."""
-        session, memory = self._session, self._memory
-        running = session.running
-        frames = memory.frames() if running else []
-        return Reading(
-            session.now_us(),
-            memory.read_exact(*self._calls),
-            memory.read_exact(*self._errnos),
-            memory.grows(),
-            memory.memory_pages(),
-            frames,
-            running,
-            self._face.self_ns,
-            session.host_calls_by_index(),
-            session.cpu_us(),
         )

@@ -33,3 +33,11 @@ def test_benchmark_runs(script: str, program: str, key: str, tmp_path: Path) -> 
     rows = json.loads(results.read_text())["rows"]
     assert rows
     assert all(row["program"] == program and row[key] > 0 for row in rows)
+
+
+def test_looking_for_anomalies_costs_little(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    command = [sys.executable, str(BENCHMARKS / "bench_anomalies.py"), "--quick", "--json", str(results)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(row["share of a core %"] < 5 for row in json.loads(results.read_text())["rows"])

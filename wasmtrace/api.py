@@ -5,7 +5,7 @@
         result = runtime.run(program, Sandbox(args=("app", "--help"), stdout=Stream.INHERIT))
         for function in result.snapshot.functions: ...
 
-Runtimes share nothing with each other. The instances of one share its engine and its two threads, no more.
+Runtimes share nothing with each other. The instances of one share its engine and its threads, no more.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from wasmtrace.program import Program, Rewriting, build, read_source
 from wasmtrace.records import EventBlockSink, EventSink, Level
 from wasmtrace.run import Run, RunResult
 from wasmtrace.runtime.anomaly.settings import AnomalyCallback, AnomalySettings
+from wasmtrace.runtime.anomaly.source import Watching
 from wasmtrace.runtime.anomaly.watch import Watcher
 from wasmtrace.runtime.clock import Clock
 from wasmtrace.runtime.engine import DEFAULT_STACK_BYTES, Engine, EngineSettings
 from wasmtrace.runtime.engine_call import GuestInstance, Limits
 from wasmtrace.runtime.reader import Reader
 from wasmtrace.runtime.sandbox import Sandbox
-from wasmtrace.runtime.session import Session, Watching
+from wasmtrace.runtime.session import Session
 
 NOTHING = Sandbox()
 
@@ -114,7 +115,7 @@ class RuntimeConfig:
 
 
 class Runtime:
-    """Loads and runs programs. Close it, or use it in `with`, to end its two threads."""
+    """Loads and runs programs. Close it, or use it in `with`, to end its threads."""
 
     def __init__(self, config: RuntimeConfig | None = None) -> None:
         self.config = RuntimeConfig() if config is None else config
@@ -122,6 +123,10 @@ class Runtime:
         self._clock = Clock()
         self._reader = Reader()
         self._watcher = Watcher()
+        settings = self.config.anomalies
+        self._watching = None
+        if settings is not None:
+            self._watching = Watching(self._watcher, settings, self.config.on_anomaly)
         cache_dir = self.config.cache_dir
         self._cache = None if cache_dir is None else RewriteCache(cache_dir)
 
@@ -216,7 +221,7 @@ class Runtime:
             event_sinks=config.event_sinks,
             lossless=config.lossless,
             slow_threshold_us=config.slow_threshold_us,
-            watching=config.anomalies and Watching(self._watcher, config.anomalies, config.on_anomaly),
+            watching=self._watching,
         )
         for observer in config.observers:
             sink = observer(session)

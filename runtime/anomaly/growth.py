@@ -7,12 +7,14 @@ pace the limit is a day away or less.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wasmtrace.layout import GrowSite
 from wasmtrace.records import AnomalyKind
 from wasmtrace.runtime.anomaly.reading import Finding, Reading
-from wasmtrace.sites import GuestMemory, GrowSite
+from wasmtrace.sites import GuestMemory
 
 _PARTS = 12
 _QUIET_PARTS = 1
@@ -52,7 +54,7 @@ class GrowthRule:
 
     def _judge(self, memory: int, reading: Reading) -> Finding | None:
         sizes = [point.pages[memory] for point in self._points]
-        steps = [after - before for before, after in zip(sizes, sizes[1:], strict=False)]
+        steps = [after - before for before, after in itertools.pairwise(sizes)]
         early, late = sum(steps[: _PARTS // 2]), sum(steps[_PARTS // 2 :])
         if sum(step <= 0 for step in steps) > _QUIET_PARTS or late < _NOT_SLOWER * early:
             return None
@@ -71,7 +73,7 @@ class GrowthRule:
     def _limit(self, memory: int, reading: Reading) -> int:
         each = self._memories[memory]
         limits = [limit for limit in (reading.pages[memory][1], each.max_pages) if limit and limit < _NO_LIMIT]
-        return min([*limits, _ADDRESSABLE_BYTES // each.page_bytes]) if limits else _ADDRESSABLE_BYTES // each.page_bytes
+        return min(limits, default=_ADDRESSABLE_BYTES // each.page_bytes)
 
     def _blamed(self, memory: int) -> tuple[int, ...]:
         first, last = self._points[0].grows, self._points[-1].grows

@@ -70,9 +70,9 @@ class RateRule:
             series.add(reading.now_us, _cell(reading.calls, index))
 
     def _take_up(self, reading: Reading) -> None:
-        grown = self._scan.look(reading.calls)
-        grown = [each for each in grown if each[0] not in self._tracks and each[0] in self._limits]
         room = MOST_TRACKED - len(self._tracks)
+        found = self._scan.look(reading.calls, wanted=room > 0)
+        grown = [each for each in found if each[0] not in self._tracks and each[0] in self._limits]
         for index, delta in grown if len(grown) <= room else heapq.nlargest(room, grown, key=lambda each: each[1]):
             count = _cell(reading.calls, index)
             series = Series(self._limits[index].window_us, self._last_us, count - delta)

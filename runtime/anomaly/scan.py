@@ -43,8 +43,9 @@ class CounterScan:
         self._blocks = [(block, _bias(lanes)) for block, lanes in sorted(by_block.items())]
         self._before: dict[int, tuple[bytes, int]] = {}
 
-    def look(self, raw: bytes) -> list[tuple[int, int]]:
-        """Which counters grew by their limit, and by how much. The first look finds nothing."""
+    def look(self, raw: bytes, *, wanted: bool = True) -> list[tuple[int, int]]:
+        """Which counters grew by their limit, and by how much. The first look finds nothing, nor one whose findings
+        are not `wanted`: unrolling thousands of them is what costs."""
         found: list[tuple[int, int]] = []
         for block, bias in self._blocks:
             start = block * _BLOCK_BYTES
@@ -54,7 +55,7 @@ class CounterScan:
                 continue
             number = int.from_bytes(now, "little")
             self._before[block] = (now, number)
-            if before is not None:
+            if wanted and before is not None:
                 flags = (number - before[1] + bias) & _MASK
                 if flags:
                     found += _flagged(flags, block, now, before[0])
