@@ -19,7 +19,7 @@ from subjects import Program, Row, arguments, chosen, publish, real_subjects
 
 PLAIN = """
 import sys
-from wasmtime import Config, Engine, Linker, Module, Store, WasiConfig
+from wasmtime import Config, Engine, ExitTrap, Linker, Module, Store, WasiConfig
 config = Config()
 config.cache = True
 engine = Engine(config)
@@ -32,7 +32,10 @@ wasi.argv = ["guest", "--help"]
 wasi.inherit_stdout()
 store.set_wasi(wasi)
 start = linker.instantiate(store, module).exports(store)["_start"]
-start(store)
+try:
+    start(store)
+except ExitTrap as end:
+    sys.exit(end.code)
 """
 WASMTRACE = "from wasmtrace.cli import console_main; raise SystemExit(console_main())"
 """What the installed command does."""
