@@ -6,9 +6,9 @@ import json
 from importlib.resources import files
 
 import pytest
-from hand_made import HOSTILE_NAMES, snapshot
 from jsonschema import Draft202012Validator
 
+from hand_made import HOSTILE_NAMES, snapshot
 from wasmtrace.exporters.prometheus import SnapshotCollector, encode_text
 from wasmtrace.exporters.report import encode
 from wasmtrace.exporters.summary import render
