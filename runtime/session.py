@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from wasmtrace.layout import PAGE_BYTES
 from wasmtrace.records import (
@@ -20,12 +19,10 @@ from wasmtrace.records import (
     CallStarted,
     EventBlockSink,
     EventSink,
-    ModuleInfo,
     OpenCall,
     Outcome,
     RuntimeCost,
     Snapshot,
-    StackEntry,
     Trap,
 )
 from wasmtrace.runtime import snapshot as stats
@@ -34,60 +31,13 @@ from wasmtrace.runtime.anomaly.detector import Detector
 from wasmtrace.runtime.anomaly.source import SessionReadings, Watching
 from wasmtrace.runtime.anomaly.watch import AnomalyWatch
 from wasmtrace.runtime.clock import Clock, Face
-from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall, RawTrap
+from wasmtrace.runtime.ending import EXIT_CODES, State, explain, resolve_trap
+from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall
 from wasmtrace.runtime.event_streams import EventHub
 from wasmtrace.runtime.live import LiveView
 from wasmtrace.runtime.reader import Reader, Ring
+from wasmtrace.runtime.subject import Subject
 from wasmtrace.runtime.telemetry import TelemetryMemory
-from wasmtrace.sites import FunctionNames, SiteTable
-
-_EXIT_CODES = {Outcome.RETURNED: 0, Outcome.TRAPPED: 134}
-"""What a process would exit with; a guest that called `proc_exit` says so itself."""
-
-
-class Offsets(Protocol):
-    """Maps an offset in a rewritten function's body to the module as it came."""
-
-    def __call__(self, funcidx: int, body_offset: int) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is observed: the module, what its cells mean, and how its functions are called. Shared by its
-    instances."""
-
-    info: ModuleInfo
-    sites: SiteTable
-    names: Callable[[], FunctionNames]
-    """Asked for only when a name is needed: a large module has many."""
-    original_offset: Offsets
-    has_start: bool
-    """Whether a start function runs when the module is instantiated."""
-    export_indices: Callable[[], Mapping[str, int]]
-    """Function indices by export name."""
-    instrument_seconds: float
-    instrument_cached: bool
-    compile_seconds: float
-    loaded_ns: int
-    """When loading began, by the clock's time."""
-
-
-@dataclass(slots=True)
-class _State:
-    """How the instance stands; guarded by the session's `_state` lock."""
-
-    outcome: Outcome = Outcome.RUNNING
-    exit_code: int | None = None
-    raw_trap: RawTrap | None = None
-    trap: Trap | None = None
-    message: str | None = None
-    last_frames: list[int] = field(default_factory=list)
-    """The frames that were open when the last call ended, and when that was."""
-    last_frames_us: int = 0
-    fuel: int | None = None
-    abandoned: bool = False
-    running: int = 0
-    """Calls in progress, one inside the other."""
 
 
 class Session:
@@ -116,7 +66,7 @@ class Session:
         self._slow_threshold_us = slow_threshold_us
         self._calls = threading.RLock()
         self._state = threading.RLock()
-        self._now = _State()
+        self._now = State()
         self._open: list[tuple[str, int, int | None]] = []
         self._account = Account(clock.now_ns)
         self._origin_ns = clock.now_ns()
@@ -268,8 +218,8 @@ class Session:
             if now.running or now.abandoned:
                 return
             now.outcome, now.raw_trap = end.outcome, end.trap
-            now.exit_code = _EXIT_CODES.get(end.outcome, end.exit_code)
-            now.message = self._explain(end)
+            now.exit_code = EXIT_CODES.get(end.outcome, end.exit_code)
+            now.message = explain(end, self._limits.fuel, self.guest.max_stack_bytes)
             now.last_frames, now.last_frames_us = frames, self.now_us()
 
     def _tell_end(self, outcome: Outcome, frames: list[int]) -> None:
@@ -282,17 +232,6 @@ class Session:
         if ring.has_sinks:
             now_us = self.now_us()
             ring.emit(CallEnded(export, start_us, now_us, outcome, fuel, self._open_calls(frames, now_us)))
-
-    def _explain(self, end: CallEnd) -> str | None:
-        if end.error is not None:
-            return str(end.error) or type(end.error).__name__
-        if end.outcome is Outcome.INTERRUPTED:
-            return "stopped by the host"
-        if end.trap is not None and end.trap.code == "out_of_fuel":
-            return f"the fuel limit of {self._limits.fuel} is used up"
-        if end.trap is not None and end.trap.code == "stack_overflow":
-            return f"the stack limit of {self.guest.max_stack_bytes} bytes is reached"
-        return None
 
     def abandon(self, outcome: Outcome, message: str) -> Snapshot:
         """The last snapshot of a guest that nobody will wait for; it may go on running."""
@@ -362,16 +301,8 @@ class Session:
         with self._state:
             raw = self._now.raw_trap
             if raw is not None and self._now.trap is None:
-                self._now.trap = self._resolve(raw, self._now.last_frames)
+                self._now.trap = resolve_trap(self.subject, raw, self._now.last_frames)
             return self._now.trap
-
-    def _resolve(self, raw: RawTrap, frames: Sequence[int]) -> Trap:
-        names, count = self.subject.names(), self.subject.sites.function_count
-        inner = [(funcidx, offset) for funcidx, offset in raw.frames if funcidx < count]
-        stack = [StackEntry(names[funcidx], self.subject.original_offset(funcidx, offset)) for funcidx, offset in inner]
-        for funcidx in stats.frames_around([funcidx for funcidx, _ in inner], frames):
-            stack.append(StackEntry(names[funcidx], None))
-        return Trap(raw.code, raw.message, tuple(stack))
 
     def _open_calls(self, frames: Sequence[int], now_us: int) -> tuple[OpenCall, ...]:
         if not frames:
