@@ -14,7 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wasmtrace.exporters.sections import Column, Line, Section, Tone, anomaly_lines, headline, notes, stack_table, tables
+from wasmtrace.exporters.sections import (
+    Column,
+    Line,
+    Section,
+    Tone,
+    anomaly_lines,
+    headline,
+    notes,
+    stack_table,
+    tables,
+)
 from wasmtrace.exporters.text import shorten
 from wasmtrace.records import Outcome, Snapshot
 

@@ -22,8 +22,8 @@ from wasmtrace.records import Level, ModuleInfo
 from wasmtrace.runtime.engine import CompiledModule, Engine, Extern, binary_of
 from wasmtrace.runtime.engine_call import exported_function
 from wasmtrace.runtime.export_section import exported_functions
-from wasmtrace.runtime.subject import Subject
 from wasmtrace.runtime.start_section import has_start
+from wasmtrace.runtime.subject import Subject
 from wasmtrace.runtime.values import FunctionType
 from wasmtrace.sites import FunctionNames, SiteTable
 

@@ -40,6 +40,8 @@ QUEUE_SPANS = 8192
 BATCH_SPANS = 512
 PATIENCE_SECONDS = 1.0
 """How long the end waits for a collector that has taken nothing so far."""
+_SHARE = 0.9
+"""Of the time at the end; the rest is for telling what was lost."""
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLERS = {
     "always_on": ALWAYS_ON,
@@ -138,7 +140,6 @@ class SpanSender:
         self._changed = threading.Condition()
         self._queue: deque[tuple[Batch, SpanData]] = deque()
         self._closing = False
-        self._refused = False
         self.sent = 0
         self._thread = threading.Thread(target=self._run, name="wasmtrace-spans", daemon=True)
         self._thread.start()
@@ -166,7 +167,7 @@ class SpanSender:
             self._changed.notify()
         while self._thread.is_alive():
             self._thread.join(0.02)
-            hopeless = self._refused and not self.sent
+            hopeless = self._exporter.fan.hopeless
             if time.monotonic() - began >= (min(seconds, PATIENCE_SECONDS) if hopeless else seconds):
                 break
         if not self._thread.is_alive():
@@ -191,8 +192,6 @@ class SpanSender:
                 break
             if self._exporter.export([readable(span, batch) for batch, span in taken]) is SpanExportResult.SUCCESS:
                 self.sent += len(taken)
-            else:
-                self._refused = True
         self._exporter.shutdown()
 
 
@@ -233,5 +232,5 @@ class TraceExport:
             self.sender.put(Batch(root, self._resource, self._scope, origin_unix_ns), spans)
 
     def close(self) -> None:
-        """Sends the rest; waits for the collector as long as the settings say."""
-        self.sender.close(self._end_seconds)
+        """Sends the rest; waits for the collector no longer than the settings say, and counts what is left then."""
+        self.sender.close(self._end_seconds * _SHARE)

@@ -90,9 +90,7 @@ def as_text(facts: dict[str, Any]) -> str:
         *(("memory", _memory(each)) for each in facts["memories"]),
         *_items("import", [f"{each['module']}.{each['name']} ({each['kind']})" for each in facts["imports"]]),
         *_items("export", [f"{each['name']} ({each['kind']})" for each in facts["exports"]]),
-        *_items(
-            "custom section", [f"{each['name']} ({size(each['size_bytes'])})" for each in facts["custom"]]
-        ),
+        *_items("custom section", [f"{each['name']} ({size(each['size_bytes'])})" for each in facts["custom"]]),
         (
             f"at level {inside['level']}",
             f"{inside['counted_functions']} functions counted, {inside['timed_functions']} timed, "

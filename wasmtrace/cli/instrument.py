@@ -18,12 +18,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     parser.add_argument("module", metavar="MODULE", help="a .wasm or .wat file, or - for standard input")
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="where the rewritten module goes"
-    )
-    parser.add_argument(
-        "--sites", metavar="FILE", help="where the site table goes (default: OUTPUT.sites.json)"
-    )
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where the rewritten module goes")
+    parser.add_argument("--sites", metavar="FILE", help="where the site table goes (default: OUTPUT.sites.json)")
     add_probe_options(parser)
     parser.set_defaults(run=run)
 
