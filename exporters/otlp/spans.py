@@ -193,7 +193,10 @@ class SpanTree:
 
     def flush(self, open_calls: Sequence[OpenCall], at_us: int) -> None:
         """Finds a parent for what waits. `open_calls` were open at `at_us`, and every call that had returned by then
-        has been added since. Who does not see the calls that are open gives none: nothing then is announced."""
+        has been added since. If there are none, nothing is done: the guest may just have trapped, and `end` is told of
+        what was open."""
+        if not open_calls:
+            return
         frames = self._still_open(open_calls)
         for depth in sorted(self._announced, reverse=True):
             each = self._announced[depth]

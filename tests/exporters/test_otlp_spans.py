@@ -131,6 +131,11 @@ TREES = [
         id="trap",
     ),
     pytest.param(
+        [ended("c", 1, 12, 14), looked(), over(("a", 10), ("b", 15), failure=FAILURE)],
+        [f"a 10-{LATE_US} unfinished=True !it trapped", " c 12-14", f" b 15-{LATE_US} unfinished=True !it trapped"],
+        id="a-look-between-trap-and-end",
+    ),
+    pytest.param(
         [ended("h", 1, 11, 12, errno=44), ended("a", 0, 10, 20), over()],
         ["a 10-20", " h 11-12 errno=44 !44"],
         id="failed-host-call",
