@@ -24,7 +24,7 @@ BAD: dict[str, tuple[list[str], list[str], str, str]] = {
     "busy": ([], ["busy", "2.5"], "no_progress", "wait_busily"),
     "yield": ([], ["yield", "2.5"], "no_progress", "yield_busily"),
     "poll": ([], ["poll", "2.5"], "no_progress", "poll_without_timeout"),
-    "degrade": (["--baseline-period", "3"], ["degrade", "3", "4"], "baseline", "look_up"),
+    "degrade": (["--baseline-period", "3"], ["degrade", "5", "4"], "baseline", "look_up"),
     "leak": (["--growth-window", "3"], ["leak", "9"], "growth", "heap.BrkAllocator.alloc"),
     "watched": (["--watch", "look_up=1000"], ["serve", "2.5"], "call_rate", "look_up"),
 }
