@@ -92,11 +92,11 @@ class Host:
     def _writer(self, write: Callable[[bytes], object]) -> Callable[[bytes], int]:
         def call(data: bytes) -> int:
             try:
-                written = write(data)
+                write(data)
             except BaseException as error:
                 self._error = error
                 return -errno.EIO
-            return written if isinstance(written, int) and written < 0 else len(data)
+            return len(data)
 
         return call
 

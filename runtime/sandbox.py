@@ -32,7 +32,7 @@ Input = Stream | bytes | Path | None
 """Standard input: this process's own, these bytes, that file, or empty."""
 Output = Stream | Callable[[bytes], object] | Path | None
 """Standard output or error: this process's own, called with each piece, written to that file, or thrown
-away. A function that returns a negative errno makes the guest's write fail."""
+away."""
 
 HostCallable = Callable[..., Any]
 Imports = Mapping[tuple[str, str], HostCallable]

@@ -5,17 +5,19 @@ Imports nothing: it is there before OpenTelemetry is.
 
 from __future__ import annotations
 
-import errno
 import os
+import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from wasmtrace.exporters.text import printable
 
 LONGEST_LINE = 16 * 1024
 """In bytes; a longer line comes in pieces."""
+_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,49 +68,92 @@ class LineSplitter:
         return line[start:]
 
 
-class OutputTap:
-    """Takes what the guest writes to one stream, as `Sandbox` wants it: writes it, then tells its lines."""
+class OutputRelay:
+    """Pipes that the guest writes to instead of our own streams; a thread passes on what comes, then tells its lines.
+
+    What one stream gets, it gets whole and in order. Of two streams, what came at the same moment may change places.
+    A stream of ours that takes no more ends its pipe, and the guest's writes fail then, as they would have without.
+    """
 
     def __init__(
         self,
-        stream: str,
-        descriptor: int,
+        targets: Mapping[str, int],
         tell: Callable[[Sequence[OutputLine]], None],
         *,
         write: Callable[[int, memoryview], int] = os.write,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._stream = stream
-        self._descriptor = descriptor
         self._tell = tell
         self._write = write
         self._now_ns = now_ns
-        self._splitter = LineSplitter()
-        self._lock = threading.Lock()
+        self._streams = {name: _Stream(name, target) for name, target in targets.items()}
+        self._ending = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._work, name="wasmtrace-output", daemon=True)
+        self._thread.start()
 
-    def __call__(self, data: bytes) -> int:
-        """The number of bytes, all of which were written, or the error, negative, for the guest to see."""
-        failure = 0
+    def path(self, name: str) -> Path:
+        """What the guest opens as that stream."""
+        return Path(f"/proc/self/fd/{self._streams[name].write_end}")
+
+    def end(self, seconds: float) -> bool:
+        """The guest writes no more: whether all that it has written is passed on; waits for that at most so long."""
+        if not self._ending:
+            self._ending = True
+            os.write(self._wake_write, b"x")
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        by_end = {each.read_end: each for each in self._streams.values()}
+        for end in by_end:
+            poll.register(end, select.POLLIN)
+        ending = False
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll(0 if ending else None)]
+            for descriptor in ready:
+                stream = by_end.get(descriptor)
+                if stream is None:
+                    ending = True
+                    poll.unregister(descriptor)
+                elif not self._pass_on(stream):
+                    poll.unregister(descriptor)
+                    os.close(descriptor)
+            if ending and not ready:
+                break
+        for stream in by_end.values():
+            self._told(stream, stream.splitter.end())
+
+    def _pass_on(self, stream: _Stream) -> bool:
+        """Whether our stream takes more."""
+        data = os.read(stream.read_end, _READ_BYTES)
         done = 0
+        alive = bool(data)
         with memoryview(data) as view:
-            while done < len(data) and not failure:
+            while done < len(data) and alive:
                 try:
-                    done += self._write(self._descriptor, view[done:])
-                except OSError as error:
-                    failure = error.errno or errno.EIO
-        with self._lock:
-            self._told(self._splitter.feed(data[:done]))
-        return -failure if failure else done
+                    done += self._write(stream.target, view[done:])
+                except OSError:
+                    alive = False
+        self._told(stream, stream.splitter.feed(data[:done]))
+        return alive
 
-    def end(self) -> None:
-        """Tells what came after the last line's end."""
-        with self._lock:
-            self._told(self._splitter.end())
-
-    def _told(self, lines: list[tuple[bytes, int]]) -> None:
+    def _told(self, stream: _Stream, lines: list[tuple[bytes, int]]) -> None:
         if lines:
             now_ns = self._now_ns()
-            self._tell([OutputLine(self._stream, text, now_ns, part) for text, part in lines])
+            self._tell([OutputLine(stream.name, text, now_ns, part) for text, part in lines])
+
+
+class _Stream:
+    """One of the guest's streams."""
+
+    def __init__(self, name: str, target: int) -> None:
+        self.name = name
+        self.target = target
+        self.splitter = LineSplitter()
+        self.read_end, self.write_end = os.pipe()
 
 
 def shown(text: bytes) -> str:

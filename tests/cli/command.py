@@ -39,14 +39,14 @@ def wasmtrace(home: Path, *arguments: str | Path, stdin: bytes = b"", **more: st
 
 
 @contextmanager
-def started(home: Path, arguments: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+def started(home: Path, arguments: Sequence[str | Path], **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command that goes on; killed at the end if it still runs."""
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(home),
+        env=environment(home, **more),
     )
     try:
         yield process

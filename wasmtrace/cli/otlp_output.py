@@ -17,7 +17,7 @@ from wasmtrace.exporters.otlp.config import Signal, otlp_settings
 from wasmtrace.exporters.otlp.entries import Item, weight
 from wasmtrace.exporters.otlp.linefile import LineFile
 from wasmtrace.exporters.otlp.losses import Losses
-from wasmtrace.exporters.otlp.output import OutputTap
+from wasmtrace.exporters.otlp.output import OutputRelay
 from wasmtrace.exporters.scrape import Scrape
 from wasmtrace.exporters.totals import label
 from wasmtrace.records import Anomaly, ModuleInfo, Snapshot
@@ -45,9 +45,9 @@ class OtlpOutput:
             complain(warning)
         self._losses = Losses()
         self._queue: Batches[Item] = Batches("logs", self._losses, weight)
-        self._taps: tuple[OutputTap, ...] = ()
+        self._relay: OutputRelay | None = None
         if arguments.logs and not self._settings.disabled:
-            self._taps = (OutputTap("stdout", 1, self._queue.put), OutputTap("stderr", 2, self._queue.put))
+            self._relay = OutputRelay({"stdout": 1, "stderr": 2}, self._queue.put)
         self._file = None if arguments.otlp_file is None else LineFile(arguments.otlp_file)
         self._environ = environ
         self._pipeline: Pipeline | None = None
@@ -97,10 +97,9 @@ class OtlpOutput:
         """What the guest gets: streams that are told of, and the span of its run, if asked for."""
         if self._propagate and self._tracing is not None:
             sandbox = replace(sandbox, env={**sandbox.env, **self._tracing.guest_variables(module)})
-        if not self._taps:
+        if self._relay is None:
             return sandbox
-        out, error = self._taps
-        return replace(sandbox, stdout=out, stderr=error)
+        return replace(sandbox, stdout=self._relay.path("stdout"), stderr=self._relay.path("stderr"))
 
     def config(self, notices: dict[str, Any]) -> dict[str, Any]:
         """For `RuntimeConfig`: who else hears of anomalies, and of slow calls."""
@@ -126,10 +125,12 @@ class OtlpOutput:
         """For `wasmtrace_dropped_records_total`."""
         return {(label(self._module), reason): count for reason, count in self._losses.by_reason.items()}
 
+    def passed_on(self, seconds: float) -> bool:
+        """Whether all that the guest has written is out; waits for that, at most so long."""
+        return self._relay is None or self._relay.end(seconds)
+
     def finish(self, snapshot: Snapshot) -> None:
         """Sends the rest, waits a bounded time for that, and says in one line what was lost."""
-        for tap in self._taps:
-            tap.end()
         if self._tracing is not None:
             self._tracing.finish(snapshot)
         if self._pipeline is not None:

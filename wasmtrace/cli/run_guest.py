@@ -104,6 +104,8 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
     ended = signals.wait(notices.or_fatal(run.wait), arguments.timeout)
+    if not (ended and signals.wait(outputs.passed_on)):
+        outputs.passed_on(_PATIENCE_SECONDS)
     if not ended or (notices.fatal is not None and run.running):
         outputs.hurry()
         snapshot, code = _abandon(run, arguments.timeout, signals, notices)

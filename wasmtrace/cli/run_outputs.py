@@ -100,6 +100,10 @@ class Outputs:
         if warning is not None:
             complain(warning)
 
+    def passed_on(self, seconds: float) -> bool:
+        """Whether all that the guest has written is out; waits for that, at most so long."""
+        return self.otlp is None or self.otlp.passed_on(seconds)
+
     def hurry(self) -> None:
         """The process is about to end: waits for nobody any more."""
         if self.events is not None:
