@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument.leb128 import encode_signed_padded, encode_u32
@@ -67,30 +67,36 @@ class Body:
     stops: list[Stop] = field(default_factory=list)
 
 
-class Probe(Protocol):
-    """One kind of observation. `stops`: mnemonics at which `replace` is asked; calls of host functions always
-    are.
+class Probe:
+    """One kind of observation; each overrides what it wants. Code that it gives leaves the operand stack as it was.
 
     `first_local` is the index of the first of the locals that the probe asked for in this body.
     """
 
-    stops: tuple[str, ...]
-    wants_exits: bool
+    stops: tuple[str, ...] = ()
+    """Mnemonics at which `replace` is asked; at calls of host functions it always is."""
+    wants_exits = False
     """Whether `leave` and `land` may give code, so that exits and landings must be found."""
 
     def locals(self, body: Body) -> int:
         """How many i32 locals it adds."""
-        ...
+        return 0
 
-    def enter(self, body: Body, first_local: int) -> bytes: ...
+    def enter(self, body: Body, first_local: int) -> bytes:
+        """Code at the start of the body."""
+        return b""
 
-    def leave(self, body: Body, first_local: int) -> bytes: ...
+    def leave(self, body: Body, first_local: int) -> bytes:
+        """Code before each exit."""
+        return b""
 
-    def land(self, body: Body, first_local: int) -> bytes: ...
+    def land(self, body: Body, first_local: int) -> bytes:
+        """Code where control goes on after a caught exception."""
+        return b""
 
     def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
         """What stands in place of the instruction, None for the instruction itself."""
-        ...
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,28 +9,13 @@ Not seen: which of its callers called it.
 from __future__ import annotations
 
 from wasmtrace.instrument.plan import Plan
-from wasmtrace.instrument.walk import Body
+from wasmtrace.instrument.walk import Body, Probe
 
 
-class CallsProbe:
-    stops: tuple[str, ...] = ()
-    wants_exits = False
-
+class CallsProbe(Probe):
     def __init__(self, plan: Plan) -> None:
         self._count = plan.memory.count
         self._calls_cell = plan.layout.calls_cell
 
-    def locals(self, body: Body) -> int:
-        return 0
-
     def enter(self, body: Body, first_local: int) -> bytes:
         return self._count(self._calls_cell(body.funcidx))
-
-    def leave(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def land(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        return None

@@ -16,7 +16,7 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import FENCE, depth_of
 from wasmtrace.instrument.sections.types import F32, F64, I32, I64, FuncType
-from wasmtrace.instrument.walk import Body
+from wasmtrace.instrument.walk import Body, Probe
 from wasmtrace.sites import EventSite
 
 _TYPES = {"i": I32, "l": I64, "f": F32, "d": F64}
@@ -100,10 +100,7 @@ def _add_event(plan: Plan, kinds: str, wait: int) -> int:
     return plan.add_function(functype, full + drop + place + record + FENCE + advance, (I64, I32))
 
 
-class EventsProbe:
-    stops: tuple[str, ...] = ()
-    wants_exits = False
-
+class EventsProbe(Probe):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._events: dict[str, int] = {}
@@ -126,17 +123,5 @@ class EventsProbe:
         numeric = [index for index, each in enumerate(params) if each in _TYPES.values()]
         return numeric[: len(site.kinds)]
 
-    def locals(self, body: Body) -> int:
-        return 0
-
     def enter(self, body: Body, first_local: int) -> bytes:
         return self.tell(body.funcidx)
-
-    def leave(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def land(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        return None

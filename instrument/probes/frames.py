@@ -18,7 +18,7 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import depth_of
 from wasmtrace.instrument.sections.types import I32, I64, FuncType
-from wasmtrace.instrument.walk import Body
+from wasmtrace.instrument.walk import Body, Probe
 
 
 def add_slow_with(plan: Plan, push: int) -> int:
@@ -120,8 +120,7 @@ def if_below_watermark(plan: Plan, saved: int, then: bytes) -> bytes:
     )
 
 
-class FramesProbe:
-    stops: tuple[str, ...] = ()
+class FramesProbe(Probe):
     wants_exits = True
 
     def __init__(self, plan: Plan, slow: int) -> None:
@@ -170,6 +169,3 @@ class FramesProbe:
         if body.catches and (body.framed or self._guarded(body)):
             return set_stack_pointer(self._plan, first_local, above=body.framed)
         return b""
-
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        return None

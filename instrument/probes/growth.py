@@ -22,13 +22,12 @@ from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import depth_of
 from wasmtrace.instrument.scan import read_index
 from wasmtrace.instrument.sections.types import I32, I64, FuncType
-from wasmtrace.instrument.walk import Body
+from wasmtrace.instrument.walk import Body, Probe
 from wasmtrace.layout import GrowSite
 
 
-class GrowthProbe:
+class GrowthProbe(Probe):
     stops: tuple[str, ...] = ("memory.grow",)
-    wants_exits = False
 
     def __init__(self, plan: Plan, push: int) -> None:
         self._plan = plan
@@ -102,18 +101,6 @@ class GrowthProbe:
             + wide_delta
             + emit.call(push)
         )
-
-    def locals(self, body: Body) -> int:
-        return 0
-
-    def enter(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def leave(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def land(self, body: Body, first_local: int) -> bytes:
-        return b""
 
     def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
         if code != Op.MEMORY_GROW:

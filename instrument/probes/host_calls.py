@@ -22,7 +22,7 @@ from wasmtrace.instrument.probes.events import EventsProbe
 from wasmtrace.instrument.scan import read_index
 from wasmtrace.instrument.sections.imports import Import
 from wasmtrace.instrument.sections.types import I32, FuncType
-from wasmtrace.instrument.walk import Body
+from wasmtrace.instrument.walk import Body, Probe
 
 WASI_MODULES = frozenset(("wasi_snapshot_preview1", "wasi_unstable"))
 """Every function of these that returns one i32 returns an errno. Source: WASI's `preview1/witx`."""
@@ -32,9 +32,8 @@ def returns_errno(host_function: Import, functype: FuncType) -> bool:
     return host_function.module in WASI_MODULES and functype.results == (I32,)
 
 
-class HostCallsProbe:
+class HostCallsProbe(Probe):
     stops: tuple[str, ...] = ("return_call",)
-    wants_exits = False
 
     def __init__(self, plan: Plan, events: EventsProbe, slow_with: int | None) -> None:
         """`slow_with` is None where host calls get no frames."""
@@ -118,18 +117,6 @@ class HostCallsProbe:
             else:
                 ordinals.append(None)
         return ordinals
-
-    def locals(self, body: Body) -> int:
-        return 0
-
-    def enter(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def leave(self, body: Body, first_local: int) -> bytes:
-        return b""
-
-    def land(self, body: Body, first_local: int) -> bytes:
-        return b""
 
     def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
         if code not in (Op.CALL, Op.RETURN_CALL):
