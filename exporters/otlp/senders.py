@@ -41,6 +41,8 @@ class _Reasons(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._by_thread: dict[int, str] = {}
+        self.latest: str | None = None
+        """Of any thread: the SDK does not log the same twice in 20 s, even of another exporter."""
 
     def install(self) -> None:
         """Hears what the exporters log from now on. Nothing the second time."""
@@ -54,6 +56,7 @@ class _Reasons(logging.Handler):
 
     def note(self, text: str) -> None:
         self._by_thread[threading.get_ident()] = text
+        self.latest = text
 
     def peek(self, thread: int) -> str | None:
         return self._by_thread.get(thread)
@@ -103,33 +106,40 @@ class _Fan:
         self._taken = False
         self._refused = False
         self._abandoned = False
+        self._lock = threading.Lock()
 
     @property
     def hopeless(self) -> bool:
         """Whether nothing has been taken so far, and something was refused, or is being retried."""
-        trouble = self._refused or (self._in_flight > 0 and _REASONS.peek(self._thread) is not None)
+        trouble = self._refused or (self._in_flight > 0 and _REASONS.latest is not None)
         return trouble and not self._taken
 
     def send(self, batch: Any, count: int) -> bool:
-        if self._abandoned:
-            return False
+        """Whether every outlet has taken it."""
+        with self._lock:
+            if self._abandoned:
+                self._losses.add(self._signal.value, UNFINISHED, count)
+                return False
+            self._in_flight = count
         self._thread = threading.get_ident()
-        self._in_flight = count
-        taken = True
-        for outlet in self._outlets:
-            _REASONS.take()
-            try:
-                done = outlet.export(batch)
-                why = _REASONS.take() or "not taken"
-            except Exception as error:  # whatever a library raises, the guest runs on
-                done, why = False, reason(f"{type(error).__name__}: {error}")
-            if not done and not self._abandoned:
-                self._losses.add(self._signal.value, REFUSED, count, f"{outlet.shown}: {why}")
-            taken = taken and done
-        self._in_flight = 0
-        self._taken |= taken
-        self._refused |= not taken
-        return taken
+        refusals = [why for outlet in self._outlets if (why := self._refusal(outlet, batch)) is not None]
+        with self._lock:
+            self._in_flight = 0
+            for why in refusals if not self._abandoned else ():
+                self._losses.add(self._signal.value, REFUSED, count, why)
+        self._taken |= not refusals
+        self._refused |= bool(refusals)
+        return not refusals
+
+    def _refusal(self, outlet: _Outlet, batch: Any) -> str | None:
+        """Why the outlet did not take it; None if it did."""
+        _REASONS.take()
+        try:
+            if outlet.export(batch):
+                return None
+        except Exception as error:  # whatever a library raises, the guest runs on
+            return f"{outlet.shown}: {reason(f'{type(error).__name__}: {error}')}"
+        return f"{outlet.shown}: {_REASONS.take() or _REASONS.latest or 'not taken'}"
 
     def shutdown(self) -> None:
         for outlet in self._outlets:
@@ -138,10 +148,12 @@ class _Fan:
 
     def abandon(self) -> None:
         """The time is over: what is on its way counts as lost, whatever becomes of it."""
-        self._abandoned = True
         shown = ", ".join(outlet.shown for outlet in self._outlets)
-        why = _REASONS.peek(self._thread) or "too slow, or does not answer"
-        self._losses.add(self._signal.value, UNFINISHED, self._in_flight, f"{shown}: {why}")
+        why = _REASONS.peek(self._thread) or _REASONS.latest or "too slow, or does not answer"
+        with self._lock:
+            if not self._abandoned:
+                self._abandoned = True
+                self._losses.add(self._signal.value, UNFINISHED, self._in_flight, f"{shown}: {why}")
 
 
 class Spans(SpanExporter):
