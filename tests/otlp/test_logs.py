@@ -16,7 +16,14 @@ from hand_made import HOSTILE_NAMES, function_name, hanging, snapshot, trapped
 from otlp_guests import EXIT_3, GROW, LOOP, TRAP, guest
 from receiver import Receiver, until
 from wasmtrace.exporters.otlp.batches import Batches
-from wasmtrace.exporters.otlp.entries import LONGEST_BODY, LogEntry, Severity, anomaly_entry, end_entries
+from wasmtrace.exporters.otlp.entries import (
+    LOG_ATTRIBUTES,
+    LONGEST_BODY,
+    LogEntry,
+    Severity,
+    anomaly_entry,
+    end_entries,
+)
 from wasmtrace.exporters.otlp.losses import Losses
 from wasmtrace.exporters.otlp.output import LineSplitter, OutputLine, OutputRelay, shown
 from wasmtrace.records import Anomaly, AnomalyKind, FunctionStats, OpenCall, Outcome, Snapshot
@@ -220,3 +227,9 @@ def test_traps_and_limits_are_received(
     records = until(collector.log_records, waiting_for="log records")
     assert [(each["event_name"], each["severity_number"]) for each in records] == [(event, severity)]
     assert records[0]["trace_id"]
+
+
+def test_attributes_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "otlp.md").read_text()
+    for name, meaning in LOG_ATTRIBUTES.items():
+        assert f"| `{name}` | {meaning} |" in page
