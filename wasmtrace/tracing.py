@@ -95,6 +95,8 @@ class Tracing:
         """For the runtime: who is told of the session's events; nobody if the run is not sampled."""
         export = self.wait()
         options = self._options
+        # Reading the names of a large module keeps the clock's thread waiting: not while the guest runs.
+        session.subject.names()
         if options.each_call:
             return CallTraces(self, session, export, options).sink
         root = self.prepare(session.subject.info)

@@ -83,8 +83,8 @@ def root_span(
     optional: dict[str, Value | None] = {
         names.OUTCOME: snapshot.outcome.value,
         names.EXIT_CODE: snapshot.exit_code,
-        names.TRAP_CODE: trap and trap.code,
-        names.ERROR_TYPE: failure and failure.kind,
+        names.TRAP_CODE: None if trap is None else trap.code,
+        names.ERROR_TYPE: None if failure is None else failure.kind,
         names.FUEL: snapshot.fuel,
         names.FUEL_LIMIT: snapshot.fuel_limit,
         names.MEMORY_PAGES: snapshot.memories[0].pages if snapshot.memories else None,

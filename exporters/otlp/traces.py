@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
     DEFAULT_OFF,
     DEFAULT_ON,
+    Decision,
     ParentBasedTraceIdRatio,
     Sampler,
     TraceIdRatioBased,
@@ -86,7 +87,7 @@ def new_root(context: Context, sampler: Sampler, name: str, attributes: Mapping[
     caller = caller_of(context)
     trace_id = caller.trace_id if caller is not None else random.getrandbits(128) or 1
     decision = sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes)
-    flags = TraceFlags(TraceFlags.SAMPLED if decision.decision.is_sampled() else TraceFlags.DEFAULT)
+    flags = TraceFlags(TraceFlags.SAMPLED if decision.decision is Decision.RECORD_AND_SAMPLE else TraceFlags.DEFAULT)
     state = decision.trace_state or (caller.trace_state if caller is not None else TraceState())
     return Root(SpanContext(trace_id, new_span_id(), False, flags, state), caller)
 
@@ -155,6 +156,10 @@ class SpanSender:
                     self._queue.append((batch, span))
             self._changed.notify()
         self._losses.add(SIGNAL, QUEUE_FULL, lost)
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
 
     def close(self, seconds: float) -> None:
         """Sends the rest, for at most so long; what is left then is lost, and counted.

@@ -67,7 +67,7 @@ def naps(tmp_path: Path) -> Path:
 
 
 def run(naps: Path, export: str, *options: str, **variables: str) -> Done:
-    return wasmtrace(naps.parent, "run", *options, "--no-summary", "--invoke", export, naps, **variables)
+    return wasmtrace(naps.parent, "run", *options, "--no-summary", "--invoke", export, naps, stdin=b"", **variables)
 
 
 def saved(path: Path) -> list[dict[str, Any]]:

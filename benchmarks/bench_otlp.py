@@ -1,0 +1,186 @@
+"""Spans: from ring to wire, what a budget costs the guest, and what many slow calls cost in memory.
+
+    python benchmarks/bench_otlp.py [spans|guest|memory]
+
+The wire ends at a socket of this process that answers 200 and throws away what it gets, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from wasmtrace.api import Runtime, RuntimeConfig
+from wasmtrace.exporters.otlp.config import otlp_settings
+from wasmtrace.exporters.otlp.losses import Losses
+from wasmtrace.exporters.otlp.senders import span_exporter
+from wasmtrace.exporters.otlp.spans import SpanTree
+from wasmtrace.exporters.otlp.traces import TraceExport, new_span_id
+from wasmtrace.layout import KIND_SLOW_CALL, RECORD_STRUCT, stamp
+from wasmtrace.records import FunctionName, OpenCall, SlowCall
+from wasmtrace.runtime.drain import RawSlowCall, decode_records
+from wasmtrace.runtime.sandbox import Sandbox
+from wasmtrace.tracing import TraceOptions, Tracing
+
+SPANS = 100_000
+# Outer loops of inner calls that each take some 20 µs: many calls of which, at threshold 0, every one is slow.
+CALLS = """
+(module
+  (func $leaf (param $n i32) (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+  (func $inner (param $size i32) (call $leaf (local.get $size)))
+  (func (export "run") (param $calls i32) (param $size i32)
+    (loop $l
+      (call $inner (local.get $size))
+      (br_if $l (local.tee $calls (i32.sub (local.get $calls) (i32.const 1)))))))
+"""
+
+
+class _Sink(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _serve(port: multiprocessing.Queue[int]) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
+    port.put(server.server_address[1])
+    server.serve_forever()
+
+
+@contextmanager
+def collector() -> Iterator[str]:
+    ports: multiprocessing.Queue[int] = multiprocessing.Queue()
+    process = multiprocessing.Process(target=_serve, args=(ports,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ports.get(timeout=30)}"
+    finally:
+        process.kill()
+
+
+def export_to(endpoint: str, losses: Losses) -> TraceExport:
+    settings = otlp_settings({}, endpoint=endpoint)
+    exporter = span_exporter(settings, None, losses)
+    assert exporter is not None
+    return TraceExport(settings, {}, exporter, losses, {"service.name": "bench"}, "0")
+
+
+def ring_bytes(count: int) -> bytes:
+    """Slow calls in twos: an inner one, and the one around it, inside a frame that is open."""
+    records = bytearray()
+    for number in range(count // 2):
+        start = number * 20
+        records += RECORD_STRUCT.pack(KIND_SLOW_CALL, 2, stamp(start + 5) | 2, stamp(start + 15), 0, 0, 0)
+        records += RECORD_STRUCT.pack(KIND_SLOW_CALL, 1, stamp(start) | 1, stamp(start + 19), 0, 0, 0)
+    return bytes(records)
+
+
+def bench_spans() -> None:
+    """Ring bytes, decoded, made a tree, made SDK spans, encoded and sent; CPU time of this process."""
+    names = [FunctionName(index, f"function_{index}", f"function_{index}") for index in range(3)]
+    outer = (OpenCall(names[0], False, 0, 0.0),)
+    with collector() as endpoint:
+        losses = Losses()
+        export = export_to(endpoint, losses)
+        root = export.new_root("bench", {})
+        ring = ring_bytes(SPANS)
+        began, cpu_began = time.perf_counter(), time.process_time()
+        tree = SpanTree(root.context.span_id, new_span_id)
+        step = 2048 * RECORD_STRUCT.size
+        for offset in range(0, len(ring), step):
+            for record in decode_records(ring[offset : offset + step], function_count=3, memory_count=1).records:
+                assert isinstance(record, RawSlowCall)
+                tree.add(
+                    SlowCall(names[record.funcidx], False, record.start_us, record.end_us, record.depth, record.result)
+                )
+            tree.flush(outer, 1 << 40)
+            spans, tree.ready = tree.ready, []
+            while export.sender.queued > 4096:
+                time.sleep(0.001)
+            export.put(root, 0, spans)
+        export.sender.close(60)
+        cpu, wall = time.process_time() - cpu_began, time.perf_counter() - began
+    assert export.sender.sent >= SPANS, (export.sender.sent, losses.by_reason)
+    print(f"ring to wire: {SPANS / cpu:,.0f} spans/s of CPU time, {SPANS / wall:,.0f} spans/s of wall time")
+
+
+def run_once(config: RuntimeConfig, calls: int, size: int) -> float:
+    with Runtime(config) as runtime:
+        program = runtime.load(CALLS.encode(), name="calls")
+        result = runtime.run(program, Sandbox(), invoke="run", invoke_args=(calls, size))
+        return result.snapshot.wall_seconds
+
+
+def traced(endpoint: str, slow_us: int, budget: int) -> Callable[[int, int], float]:
+    def run(calls: int, size: int) -> float:
+        losses = Losses()
+        tracing = Tracing(lambda: export_to(endpoint, losses), TraceOptions(span_budget=budget))
+        tracing.wait()
+        config = RuntimeConfig(slow_threshold_us=slow_us, observers=(tracing.observe,), engine_cache=False)
+        with Runtime(config) as runtime:
+            program = runtime.load(CALLS.encode(), name="calls")
+            with runtime.start(program, invoke="run", invoke_args=(calls, size)) as run:
+                run.wait()
+                snapshot = run.result().snapshot
+                tracing.finish(snapshot)
+            tracing.close()
+        return snapshot.wall_seconds
+
+    return run
+
+
+def bench_guest(rounds: int = 7) -> None:
+    """Level `trace` against the same with spans, in turns."""
+    sys.setswitchinterval(0.0005)
+    with collector() as endpoint:
+        for slow_us, calls, size in ((1000, 200, 4_000_000), (1000, 100_000, 8000), (0, 100_000, 8000)):
+            plain: list[float] = []
+            spans: list[float] = []
+            for _ in range(rounds):
+                plain.append(run_once(RuntimeConfig(slow_threshold_us=slow_us, engine_cache=False), calls, size))
+                spans.append(traced(endpoint, slow_us, 200)(calls, size))
+            ratio = statistics.median(b / a for a, b in zip(plain, spans, strict=True))
+            print(f"guest, --slow {slow_us / 1000:g}, {calls:,} calls: {min(plain):.3f} s, {ratio:.3f}x with spans")
+
+
+def bench_memory(seconds: float = 5.0) -> None:
+    """Slow calls as fast as the guest can, without and with a budget."""
+    with collector() as endpoint:
+        for budget in (200, 0):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            wall, total = 0.0, 0
+            while wall < seconds:
+                wall += traced(endpoint, 0, budget)(20_000_000, 2)
+                total += 40_000_000
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            print(
+                f"memory, budget {budget}: {total / 1e6:,.0f} million calls at --slow 0: {grown / 1024:,.0f} MiB more"
+            )
+
+
+BENCHMARKS = {"spans": bench_spans, "guest": bench_guest, "memory": bench_memory}
+
+
+def main(names: list[str]) -> None:
+    os.environ.pop("TRACEPARENT", None)
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main(list(itertools.islice(sys.argv, 1, None)))
