@@ -102,7 +102,7 @@ def answers(status: int) -> Callable[[], object]:
 def aborts(code: grpc.StatusCode) -> Callable[[], object]:
     """Ends every call with this code."""
 
-    class Handler(grpc.GenericRpcHandler):
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             return grpc.unary_unary_rpc_method_handler(lambda request, context: context.abort(code, "no\x1b[31m"))
 
@@ -143,9 +143,9 @@ def test_bad_collector(tmp_path: Path, protocol: str, server: Callable[[], objec
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         }
-        options = ["--no-summary", "--otlp", "--logs", "--metrics-file", metrics]
+        options = ["--no-summary", "--otlp", "--logs", "--metrics-file", str(metrics)]
         began = time.monotonic()
-        done = wasmtrace(tmp_path, "run", *options, guest(tmp_path, EXIT_3), **variables)
+        done = wasmtrace(tmp_path, "run", *options, guest(tmp_path, EXIT_3), stdin=b"", **variables)
         took = time.monotonic() - began
     assert (done.code, done.out) == (3, b"hello\nworld\nhello\nworld\n")
     assert took < END_SECONDS + START_SECONDS
@@ -169,7 +169,9 @@ def test_the_end_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
         for milliseconds in ("200", "4000"):
             began = time.monotonic()
             more = {"OTEL_BSP_EXPORT_TIMEOUT": milliseconds}
-            done = wasmtrace(tmp_path, "run", "--no-summary", f"--otlp=http://127.0.0.1:{port}", path, **more)
+            done = wasmtrace(
+                tmp_path, "run", "--no-summary", f"--otlp=http://127.0.0.1:{port}", path, stdin=b"", **more
+            )
             took.append(time.monotonic() - began)
             assert done.code == 3
     assert 2.0 < took[1] - took[0] < 4.0 + START_SECONDS
@@ -179,7 +181,7 @@ def test_the_end_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
 def test_collector_that_dies_in_the_middle(tmp_path: Path, protocol: str) -> None:
     with receiver(tmp_path) as found:
         endpoint = found.endpoint(protocol)
-        options = ["run", "--no-summary", f"--otlp={endpoint}", "--logs", guest(tmp_path, SLOW)]
+        options = ["run", "--no-summary", f"--otlp={endpoint}", "--logs", str(guest(tmp_path, SLOW))]
         variables = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
         with started(tmp_path, options, **variables) as process:
             until(found.log_records, waiting_for="log records")
@@ -201,7 +203,7 @@ def test_a_guest_that_is_stopped_while_the_collector_hangs(tmp_path: Path) -> No
 
 def test_disabled_sends_nothing(collector: Receiver, tmp_path: Path) -> None:
     more = {"OTEL_SDK_DISABLED": "true", **collector.environment(HTTP)}
-    done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--logs", guest(tmp_path, EXIT_3), **more)
+    done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--logs", guest(tmp_path, EXIT_3), stdin=b"", **more)
     assert (done.code, done.out, done.err) == (3, b"hello\nworld\nhello\nworld\n", "oops\n")
     assert (collector.spans(), collector.metrics(), collector.logs()) == ([], [], [])
 
@@ -214,7 +216,7 @@ def test_a_certificate_that_is_not_there(tmp_path: Path, variable: str, protocol
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         f"OTEL_EXPORTER_OTLP_{variable}": str(tmp_path / "none.pem"),
     }
-    done = wasmtrace(tmp_path, "run", "--otlp", guest(tmp_path, EXIT_3), **more)
+    done = wasmtrace(tmp_path, "run", "--otlp", guest(tmp_path, EXIT_3), stdin=b"", **more)
     assert (done.code, done.out) == (1, b"")
     assert done.err == f"wasmtrace: cannot read {tmp_path / 'none.pem'}: no such file or directory\n"
 

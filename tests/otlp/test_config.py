@@ -147,9 +147,9 @@ def test_value(name: str, value: str, field: str, expected: object, warned: bool
     ["ftp://c", "http://", "http://c:99999", "http://c:0", "http://[::1", "http://c\n:1", "http://c d", "unix:///x"],
 )
 def test_endpoint_that_is_none(endpoint: str) -> None:
-    for settings in ({"endpoint": endpoint}, {}):
+    for given in (endpoint, None):
         with pytest.raises(UsageError) as raised:
-            otlp_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}, **settings)
+            otlp_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}, endpoint=given)
         assert endpoint == "http://" or endpoint not in str(raised.value)
 
 

@@ -22,7 +22,7 @@ from wasmtrace.errors import ExportError
 from wasmtrace.exporters.otlp.jsonfile import encode_line
 from wasmtrace.exporters.otlp.linefile import LineFile
 
-REQUESTS = {
+REQUESTS: dict[str, Any] = {
     "resourceSpans": ExportTraceServiceRequest,
     "resourceMetrics": ExportMetricsServiceRequest,
     "resourceLogs": ExportLogsServiceRequest,

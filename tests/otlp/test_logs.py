@@ -187,7 +187,7 @@ def test_hostile_names(name: str) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_output_is_received_line_by_line(collector: Receiver, tmp_path: Path, protocol: str) -> None:
     options = ["--no-summary", "--otlp", "--logs"]
-    done = wasmtrace(tmp_path, "run", *options, guest(tmp_path, EXIT_3), **collector.environment(protocol))
+    done = wasmtrace(tmp_path, "run", *options, guest(tmp_path, EXIT_3), stdin=b"", **collector.environment(protocol))
     assert (done.code, done.out, done.err) == (3, b"hello\nworld\nhello\nworld\n", "oops\n")
     records = collector.log_records()
     said = [each["body"] for each in records if each["attributes"]["log.iostream"] == "stdout"]
@@ -222,7 +222,7 @@ def test_traps_and_limits_are_received(
     protocol: str,
 ) -> None:
     path = guest(tmp_path, text)
-    done = wasmtrace(tmp_path, "run", "--otlp", *options, path, **collector.environment(protocol))
+    done = wasmtrace(tmp_path, "run", "--otlp", *options, path, stdin=b"", **collector.environment(protocol))
     assert done.code == code, done.err
     records = until(collector.log_records, waiting_for="log records")
     assert [(each["event_name"], each["severity_number"]) for each in records] == [(event, severity)]

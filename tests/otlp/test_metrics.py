@@ -190,7 +190,7 @@ def test_what_was_lost_is_a_metric() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_run_is_received(collector: Receiver, tmp_path: Path, protocol: str) -> None:
     done = wasmtrace(
-        tmp_path, "run", "--no-summary", "--otlp", guest(tmp_path, EXIT_3), **collector.environment(protocol)
+        tmp_path, "run", "--no-summary", "--otlp", guest(tmp_path, EXIT_3), stdin=b"", **collector.environment(protocol)
     )
     assert (done.code, done.out, done.err) == (3, b"hello\nworld\nhello\nworld\n", "oops\n")
     points = collector.metric_points()
@@ -209,6 +209,6 @@ def test_compressed(collector: Receiver, tmp_path: Path, protocol: str, compress
     if (protocol, compression) == ("http/protobuf", "deflate"):
         pytest.skip("the receiver does not take it")
     more = {"OTEL_EXPORTER_OTLP_COMPRESSION": compression, **collector.environment(protocol)}
-    done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", guest(tmp_path, EXIT_3), **more)
+    done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", guest(tmp_path, EXIT_3), stdin=b"", **more)
     assert (done.code, done.err) == (3, "oops\n")
     assert "wasmtrace.function.calls" in collector.metric_points()
