@@ -175,6 +175,18 @@ def test_with_threshold_0_every_frame_is_below_cutoff_and_watermark() -> None:
     assert image.get(cells.SLOW_CUTOFF_OFFSET) == 0
 
 
+@pytest.mark.parametrize("threshold_us", [2000, 64_000, 2_000_000])
+def test_calls_that_are_open_stay_slow_when_the_threshold_moves(threshold_us: int) -> None:
+    image = Image(slow_threshold_us=1000)
+    memory = opened(image)
+    for time_us in range(0, 5_000_000, 1000):
+        memory.tick(time_us)
+    memory.set_slow_threshold(threshold_us)
+    memory.tick(5_000_000)
+    cutoff_us = cells.time_us_of(image.get(cells.SLOW_CUTOFF_OFFSET))
+    assert 5_000_000 - threshold_us - 17_000 <= cutoff_us <= 5_000_000 - threshold_us
+
+
 @pytest.mark.parametrize("threshold_us", [0, 1, 1000, 5_000_000])
 def test_the_threshold_is_read_back(threshold_us: int) -> None:
     assert opened(Image(slow_threshold_us=threshold_us)).slow_threshold_us == threshold_us
