@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_traces import CALLER, NAPS, drawn, named, saved
 
+from test_traces import CALLER, NAPS, drawn, named, saved
 from wasmtrace.api import Runtime, RuntimeConfig
 from wasmtrace.exporters.otlp.config import otlp_settings
 from wasmtrace.exporters.otlp.linefile import LineFile

@@ -5,8 +5,8 @@ import threading
 import weakref
 
 import pytest
-from telemetry_image import LAYOUT, Image
 
+from telemetry_image import LAYOUT, Image
 from wasmtrace import layout as cells
 from wasmtrace.errors import GuestError
 from wasmtrace.layout import Layout
