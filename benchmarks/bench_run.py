@@ -153,9 +153,7 @@ def summarise(rows: list[Row]) -> Row:
 
 
 def main() -> None:
-    parser = arguments(
-        "run time, compile time and size of rewritten programs, against plain wasmtime", rounds=7
-    )
+    parser = arguments("run time, compile time and size of rewritten programs, against plain wasmtime", rounds=7)
     parser.add_argument("--compile-rounds", type=int, default=3, metavar="N", help="compilations (default 3)")
     options = parser.parse_args()
     rounds, compile_rounds = (1, 1) if options.quick else (options.rounds, options.compile_rounds)
@@ -165,10 +163,7 @@ def main() -> None:
     for program in chosen([*real, *c_subjects(quick=options.quick)], options.only):
         rows.append(measure(program, rounds, compile_rounds))
         print(
-            " ".join(
-                f"{key} {value if isinstance(value, str) else round(value, 3)}"
-                for key, value in rows[-1].items()
-            )
+            " ".join(f"{key} {value if isinstance(value, str) else round(value, 3)}" for key, value in rows[-1].items())
         )
     publish("rewritten programs as multiples of plain wasmtime", rows, summarise(rows), options.json)
 

@@ -40,9 +40,7 @@ Row = dict[str, float | str]
 def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"repetitions (default {rounds})")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this program (repeatable)"
-    )
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this program (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one round of little work: does it run at all?")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results there, too")
     return parser

@@ -130,9 +130,7 @@ GAUGES = {
         "Most that this memory may have, all instances; absent if unlimited.",
         _MEMORY,
     ),
-    "fuel_limit": Family(
-        "wasmtrace_fuel_limit", "Fuel that the runs at hand may consume; absent if unlimited."
-    ),
+    "fuel_limit": Family("wasmtrace_fuel_limit", "Fuel that the runs at hand may consume; absent if unlimited."),
     "telemetry": Family("wasmtrace_telemetry_bytes", "Size of the telemetry memories, all instances."),
     "clock_late": Family(
         "wasmtrace_clock_late_max_seconds",
@@ -149,9 +147,7 @@ GAUGES = {
         "Calls, or pages of growth, a second of an anomaly that goes on; 0 after it has ended.",
         _ANOMALY,
     ),
-    "uninstrumented": Family(
-        "wasmtrace_uninstrumented_functions", "What carries no probe, or not all of them."
-    ),
+    "uninstrumented": Family("wasmtrace_uninstrumented_functions", "What carries no probe, or not all of them."),
 }
 
 INFOS = {

@@ -219,18 +219,14 @@ def _host_calls(snapshot: Snapshot) -> Section:
 
 def _errors(call: HostCallStats) -> str:
     by_count = sorted(call.errors.items(), key=lambda item: (-item[1], item[0]))
-    shown = [
-        f"{units.count(count)} {shorten(printable(name), _ERRNO_LENGTH)}" for name, count in by_count[:3]
-    ]
+    shown = [f"{units.count(count)} {shorten(printable(name), _ERRNO_LENGTH)}" for name, count in by_count[:3]]
     return ", ".join(shown + ["..."] * (len(by_count) > 3))
 
 
 def _growth(snapshot: Snapshot) -> Section:
     grown = [each for each in snapshot.functions if each.grown_pages or each.failed_grows]
     grown.sort(key=lambda each: (-each.grown_pages, -each.failed_grows, each.index))
-    rows = [
-        (_name(each.name), units.count(each.grown_pages), units.count(each.failed_grows)) for each in grown
-    ]
+    rows = [(_name(each.name), units.count(each.grown_pages), units.count(each.failed_grows)) for each in grown]
     return _columns("memory growth", ("pages", "refused"), _top(rows, _GROW_ROWS))
 
 
@@ -250,8 +246,7 @@ def notes(snapshot: Snapshot) -> Iterator[Line]:
     """What telemetry cost, what it lost, and what it could not see."""
     cost = snapshot.cost
     phases = ", ".join(
-        f"{name} {units.duration(seconds)}"
-        + (" cached" if name == "instrument" and cost.instrument_cached else "")
+        f"{name} {units.duration(seconds)}" + (" cached" if name == "instrument" and cost.instrument_cached else "")
         for name, seconds in startup_phases(cost)
     )
     reader = units.share(cost.reader_cpu_seconds, snapshot.wall_seconds) or "0%"

@@ -40,9 +40,7 @@ class BoundedSeries:
     measures take turns, so that a rare slow function gets a slot beside many busy ones.
     """
 
-    def __init__(
-        self, labels: int, fields: int, measures: Sequence[Counts], *, slots: int, reserved: int
-    ) -> None:
+    def __init__(self, labels: int, fields: int, measures: Sequence[Counts], *, slots: int, reserved: int) -> None:
         self._other_key: Key = (OTHER,) * labels
         self._zero: Counts = (0,) * fields
         self._measures = measures

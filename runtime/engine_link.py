@@ -8,7 +8,6 @@ own.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -86,19 +85,6 @@ class Host:
             getattr(config, f"inherit_{name}")()
         elif isinstance(target, Path):
             _set_file(config, f"{name}_file", target)
-        elif target is not None:
-            setattr(config, f"{name}_custom", self._writer(target))
-
-    def _writer(self, write: Callable[[bytes], object]) -> Callable[[bytes], int]:
-        def call(data: bytes) -> int:
-            try:
-                write(data)
-            except BaseException as error:
-                self._error = error
-                return -errno.EIO
-            return len(data)
-
-        return call
 
     def linker(
         self, engine: Engine, module: CompiledModule, sandbox: Sandbox, *, trap_unknown: bool

@@ -129,9 +129,7 @@ class EventHub:
         self._started_unix_ns = started_unix_ns
         self._hosts = len(sites.host_functions)
         self._sites = {site.funcidx: site for site in sites.events}
-        self._floats = {
-            site.funcidx: event_struct(site.kinds) for site in sites.events if {"f", "d"} & set(site.kinds)
-        }
+        self._floats = {site.funcidx: event_struct(site.kinds) for site in sites.events if {"f", "d"} & set(site.kinds)}
         self._sources: dict[int, EventSource] = {}
         self._sinks = list(sinks)
         self._lock = threading.Lock()

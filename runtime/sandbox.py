@@ -30,9 +30,8 @@ class Directory:
 
 Input = Stream | bytes | Path | None
 """Standard input: this process's own, these bytes, that file, or empty."""
-Output = Stream | Callable[[bytes], object] | Path | None
-"""Standard output or error: this process's own, called with each piece, written to that file, or thrown
-away."""
+Output = Stream | Path | None
+"""Standard output or error: this process's own, written to that file, or thrown away. A pipe is `/dev/fd/N`."""
 
 HostCallable = Callable[..., Any]
 Imports = Mapping[tuple[str, str], HostCallable]

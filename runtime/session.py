@@ -145,9 +145,7 @@ class Session:
         if self._watching is not None:
             self._watch = self._watch_for_anomalies(self._watching, memory, self._face, self._ring)
 
-    def _watch_for_anomalies(
-        self, watching: Watching, memory: TelemetryMemory, face: Face, ring: Ring
-    ) -> AnomalyWatch:
+    def _watch_for_anomalies(self, watching: Watching, memory: TelemetryMemory, face: Face, ring: Ring) -> AnomalyWatch:
         subject = self.subject
         source = SessionReadings(self, memory, face)
         return AnomalyWatch(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from programs import Kind, Program, Result
 from wasmtime import (
     Config,
     Engine,
@@ -18,6 +17,8 @@ from wasmtime import (
     Store,
     WasiConfig,
 )
+
+from programs import Kind, Program, Result
 
 
 class PlainGuest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -424,13 +425,12 @@ ECHO = f"""(module
 
 def test_wasi_streams_arguments_environment_and_exit_code(runtime: Runtime, tmp_path: Path) -> None:
     program = runtime.load(ECHO, "echo")
-    out = bytearray()
     sandbox = Sandbox(
-        args=("echo", "a", "b"), env={"K": "V"}, stdin=b"input\0", stdout=out.extend, stderr=tmp_path / "err"
+        args=("echo", "a", "b"), env={"K": "V"}, stdin=b"input\0", stdout=tmp_path / "out", stderr=tmp_path / "err"
     )
     result = runtime.run(program, sandbox)
     assert (result.outcome, result.exit_code) == (Outcome.EXITED, 31)
-    assert bytes(out) == b"input\0"
+    assert (tmp_path / "out").read_bytes() == b"input\0"
     assert (tmp_path / "err").read_bytes() == b"input\0"
     hosts = {each.name: each for each in result.snapshot.host_calls}
     assert (hosts["fd_write"].calls, dict(hosts["fd_write"].errors)) == (3, {"badf": 1})
@@ -442,13 +442,14 @@ def test_nothing_is_given_by_default(runtime: Runtime) -> None:
     assert (result.outcome, result.exit_code) == (Outcome.EXITED, 0)
 
 
-def test_a_stream_callback_that_raises_reaches_the_caller(runtime: Runtime) -> None:
-    def fail(data: bytes) -> None:
-        raise OSError("the pipe is gone")
-
-    result = runtime.run(runtime.load(ECHO), Sandbox(stdin=b"x", stdout=fail))
-    assert result.outcome in (Outcome.EXITED, Outcome.FAILED)
-    assert result.outcome is Outcome.EXITED or "pipe" in str(result.error)
+def test_output_to_a_pipe(runtime: Runtime) -> None:
+    reading, writing = os.pipe()
+    try:
+        runtime.run(runtime.load(ECHO), Sandbox(stdin=b"x", stdout=Path(f"/dev/fd/{writing}")))
+        assert os.read(reading, 100) == b"x"
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 BAD_SANDBOXES = [

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from programs import REAL
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from wasmtime import Engine, Func, Instance, Module, Store, Trap, TrapCode
+
 from c_programs import CHECKSUMS, FULL, SMALL, computing, every
 from compiled import Keep, Missing, compile_c, compile_cpp, compile_zig, strip_debug
 from plain import run_plain
 from programs import REAL, Program
-from wasmtime import Engine, Func, Instance, Module, Store, Trap, TrapCode
 
 
 def _run(program: Program) -> None:

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+
 from c_programs import SMALL, every
 from command import wasmtrace
 from plain import run_plain
 from programs import REAL, Kind, Program
 from traced import run_traced
-
 from wasmtrace import Level, Snapshot
 
 SMALL_REAL = [each for each in REAL if not each.large]
@@ -98,5 +98,3 @@ def test_command_line_runs_it(program: Program, tmp_path: Path) -> None:
     assert "most calls" in done.err
     assert not (home / ".cache").exists()
     assert program.left_in(work).keys() == set(program.outputs)
-
-

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from programs import Kind, Program, Result
-
 from wasmtrace import Directory, Instance, Level, Outcome, Runtime, RuntimeConfig, Sandbox, Snapshot
 
 

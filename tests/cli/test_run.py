@@ -177,9 +177,7 @@ def test_timeout(home: Path, forever: Path, tmp_path: Path) -> None:
     assert [each["function"] for each in written["open_calls"]][-1] == "spin"
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
 def test_signal_stops_at_once_and_flushes(
     home: Path, forever: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -290,9 +288,7 @@ def test_unknown_imports_trap_when_called(home: Path) -> None:
 
 
 def test_hostile_names_reach_no_terminal(home: Path) -> None:
-    module = (
-        b'(module (func (export "\\1b]0;owned\\07") unreachable) (func (export "_start") (call 0)))'
-    )
+    module = b'(module (func (export "\\1b]0;owned\\07") unreachable) (func (export "_start") (call 0)))'
     done = _run(home, "-", stdin=module)
     assert done.code == 134
     assert "\x1b" not in done.err

@@ -72,9 +72,7 @@ def snapshot(**changes: object) -> Snapshot:
             FunctionStats(7, "dlmalloc", "dlmalloc", 999, 0, 0.0, 0.0, 0.0, 50, 2),
         ),
         "host_calls": (
-            HostCallStats(
-                0, "wasi_snapshot_preview1", "fd_write", 120, 4, 0.2, 0.11, 0.25, {"badf": 2, "io": 1}
-            ),
+            HostCallStats(0, "wasi_snapshot_preview1", "fd_write", 120, 4, 0.2, 0.11, 0.25, {"badf": 2, "io": 1}),
             HostCallStats(1, "wasi_snapshot_preview1", "clock_time_get", 3),
         ),
         "open_calls": (),

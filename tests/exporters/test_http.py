@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hand_made import snapshot
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from hand_made import snapshot
 from wasmtrace.errors import ExportError, UsageError
 from wasmtrace.exporters.http import MetricsServer, parse_address
 from wasmtrace.exporters.prometheus import SnapshotCollector, encode_text
@@ -164,9 +164,7 @@ def test_two_servers_at_once(server: MetricsServer) -> None:
 
 def test_many_scrapes_at_once(server: MetricsServer) -> None:
     bodies: list[bytes] = []
-    threads = [
-        threading.Thread(target=lambda: bodies.append(fetch(server, "/metrics")[2])) for _ in range(16)
-    ]
+    threads = [threading.Thread(target=lambda: bodies.append(fetch(server, "/metrics")[2])) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -219,9 +217,7 @@ def test_close_before_start_frees_the_port() -> None:
         socket.create_connection((server.host, server.port), timeout=5)
 
 
-def test_warnings_of_the_server_are_not_shown(
-    server: MetricsServer, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_warnings_of_the_server_are_not_shown(server: MetricsServer, capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("waitress.queue").warning("task queue depth is 1")
     assert fetch(server, "/healthz")[0] == 200
     assert capfd.readouterr().err == ""

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hand_made import COST, HOSTILE_NAMES, empty_snapshot, hanging, hostile, module, snapshot, trapped
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from hand_made import COST, HOSTILE_NAMES, empty_snapshot, hanging, hostile, module, snapshot, trapped
 from wasmtrace.exporters.families import COUNTERS, GAUGES, INFOS, Family
 from wasmtrace.exporters.prometheus import SnapshotCollector, encode_snapshots, encode_text
 from wasmtrace.exporters.totals import label
@@ -218,9 +218,7 @@ BOUND_CASES: dict[str, tuple[Callable[[Snapshot], Series], int, int]] = {
 
 
 @pytest.mark.parametrize(("read", "functions", "named"), BOUND_CASES.values(), ids=BOUND_CASES)
-def test_series_are_bounded_and_their_sum_exact(
-    read: Callable[[Snapshot], Series], functions: int, named: int
-) -> None:
+def test_series_are_bounded_and_their_sum_exact(read: Callable[[Snapshot], Series], functions: int, named: int) -> None:
     calls = calls_by_function(read(many(functions)))
     assert len(calls) == named + 1
     assert sum(calls.values()) == functions * (functions + 1) // 2

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made import HOSTILE_NAMES, empty_snapshot, hanging, hostile, snapshot, trapped
 from jsonschema import Draft202012Validator
 
+from hand_made import HOSTILE_NAMES, empty_snapshot, hanging, hostile, snapshot, trapped
 from wasmtrace.exporters.report import encode
 from wasmtrace.records import Snapshot
 

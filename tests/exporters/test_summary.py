@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from hand_made import COST, HOSTILE_NAMES, empty_snapshot, hanging, hostile, module, snapshot, trapped
 from rich.cells import cell_len
 
+from hand_made import COST, HOSTILE_NAMES, empty_snapshot, hanging, hostile, module, snapshot, trapped
 from wasmtrace.exporters.summary import render, render_failure
 from wasmtrace.records import FunctionStats, HostCallStats, Outcome, Snapshot, Uninstrumented
 
@@ -74,9 +74,7 @@ def test_failure_alone(state: Snapshot, start: str) -> None:
 
 
 def test_note_about_the_module_is_whole() -> None:
-    reason = "left out of the module that runs, as code has moved: " + ", ".join(
-        f".debug_{at}" for at in range(9)
-    )
+    reason = "left out of the module that runs, as code has moved: " + ", ".join(f".debug_{at}" for at in range(9))
     text = render(empty_snapshot(uninstrumented=(Uninstrumented(None, "", reason),)), colour=False, width=200)
     assert f"note: {reason}\n" in text
     assert "not instrumented" not in text

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hand_made import HOSTILE_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hand_made import HOSTILE_NAMES
 from wasmtrace.exporters.text import capped, printable, shorten, valid_unicode
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))

@@ -37,8 +37,6 @@ CASES: list[tuple[Callable[..., str], tuple[float, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("unit", "arguments", "text"), CASES, ids=[f"{each[0].__name__}{each[1]}" for each in CASES]
-)
+@pytest.mark.parametrize(("unit", "arguments", "text"), CASES, ids=[f"{each[0].__name__}{each[1]}" for each in CASES])
 def test_units(unit: Callable[..., str], arguments: tuple[float, ...], text: str) -> None:
     assert unit(*arguments) == text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+
 from exit_cases import SHAPES, Shape, filled
 from traced_guest import Guest, Traced, wasm_of
-
 from wasmtrace.instrument import Options
 
 PROGRAM = """

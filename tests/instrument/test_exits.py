@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+
 from exit_cases import CAST_EXITS, EXITS, SHAPES, Exit, Shape, program
 from traced_guest import Guest, Traced, wasm_of
-
 from wasmtrace.instrument import Options
 
 CASES = [(row, shape) for row in EXITS for shape in SHAPES]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opcode_samples import ROWS, Row, row_id
 
+from opcode_samples import ROWS, Row, row_id
 from wasmtrace.errors import DecodeCode, DecodeError, UnsupportedError
 from wasmtrace.instrument.instructions import (
     Catch,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from exit_cases import EXITS, SHAPES, program
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from traced_guest import wasm_of
 
+from exit_cases import EXITS, SHAPES, program
+from traced_guest import wasm_of
 from wasmtrace.errors import DecodeCode, DecodeError, UnsupportedError
 from wasmtrace.instrument import Options, instrument, module_names, original_offset
 from wasmtrace.instrument.facts import module_facts

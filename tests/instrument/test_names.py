@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from traced_guest import wasm_of
 
+from traced_guest import wasm_of
 from wasmtrace.instrument import demangle, instrument, module_names
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.records import FunctionName

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import wasmtime
-from traced_guest import ENGINE, Guest, Host, Traced, wasm_of
 
+from traced_guest import ENGINE, Guest, Host, Traced, wasm_of
 from wasmtrace.errors import UnsupportedError, UsageError
 from wasmtrace.instrument import Options, instrument
 from wasmtrace.instrument.leb128 import encode_u32

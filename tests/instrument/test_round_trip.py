@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+
 from exit_cases import EXITS, SHAPES, program
 from traced_guest import ENGINE, wasm_of
-
 from wasmtrace.instrument import Options, instrument
 from wasmtrace.instrument.assemble import assemble
 from wasmtrace.instrument.leb128 import encode_u32

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opcode_samples import ROWS, Row
 
+from opcode_samples import ROWS, Row
 from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument.instructions import Instruction, decode_instructions
 from wasmtrace.instrument.leb128 import encode_u32

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from traced_guest import Traced, wasm_of
 
+from traced_guest import Traced, wasm_of
 from wasmtrace.instrument import Options
 
 PROGRAM = wasm_of("""

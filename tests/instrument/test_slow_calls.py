@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from traced_guest import Host, Traced, wasm_of
 
+from traced_guest import Host, Traced, wasm_of
 from wasmtrace import layout as cells
 from wasmtrace.instrument import Options
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import wasmtime
-from traced_guest import Guest, Host, Traced, engine, wasm_of
 
+from traced_guest import Guest, Host, Traced, engine, wasm_of
 from wasmtrace.instrument import Options, original_offset
 from wasmtrace.instrument.instructions import decode_instructions
 from wasmtrace.instrument.module import decode

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telemetry_image import grow_record, slow_record
 
+from telemetry_image import grow_record, slow_record
 from wasmtrace import layout as cells
 from wasmtrace.runtime.drain import Batch, RawGrow, RawSlowCall, decode_records, pending_spans
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from telemetry_image import LAYOUT, SITES, Image, Names, grow_record, slow_record
 
+from telemetry_image import LAYOUT, SITES, Image, Names, grow_record, slow_record
 from wasmtrace import layout as cells
 from wasmtrace.records import Dropped, Event, EventSink, FunctionName, MemoryGrew, SlowCall
 from wasmtrace.runtime.reader import Reader, Ring

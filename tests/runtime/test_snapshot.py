@@ -4,8 +4,8 @@ import dataclasses
 from array import array
 
 import pytest
-from telemetry_image import SITES, Names
 
+from telemetry_image import SITES, Names
 from wasmtrace import layout as cells
 from wasmtrace.records import FunctionStats, HostCallStats, MemoryStats
 from wasmtrace.runtime import snapshot as stats
