@@ -38,8 +38,8 @@ types: $(VENV)/.test
 	ln -s $(CURDIR)/wasmtrace/* $(TYPED)/wasmtrace/
 	ln -s $(CURDIR)/instrument $(CURDIR)/runtime $(CURDIR)/exporters $(CURDIR)/grafana $(TYPED)/wasmtrace/
 	cd $(TYPED) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p wasmtrace
-	export MYPYPATH=$(TYPED):$(CURDIR)/benchmarks:$$(find $(CURDIR)/tests -type d -not -name '__pycache__' | tr '\n' ':'); \
-	for folder in benchmarks $$(find tests -type d -not -name '__pycache__'); do \
+	export MYPYPATH=$(TYPED):$(CURDIR)/benchmarks:$$(find $(CURDIR)/tests -type d -not -name '__pycache__' -not -name inputs | tr '\n' ':'); \
+	for folder in benchmarks $$(find tests -type d -not -name '__pycache__' -not -name inputs); do \
 	    ls $$folder/*.py > /dev/null 2>&1 || continue; \
 	    $(BIN)/mypy --config-file pyproject.toml --explicit-package-bases $$folder/*.py || exit 1; \
 	done
