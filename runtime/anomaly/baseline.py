@@ -17,8 +17,9 @@ _BLOCK_BYTES = BLOCK_CELLS * CELL_BYTES
 _SLICE_US = 1_000_000
 _WAITING_SHARE = 0.2
 """How much of the time an app must wait for its rates to be learned."""
-_WAITS_US = 5_000
-"""A host call that has been open for so long waits."""
+_WAITS_US = 1_000
+"""A host call that has been open for so long waits: a service that wakes every few milliseconds waits as well as one
+that wakes once a second."""
 _UNWATCHED_US = 10 * TICK_US
 _LEAST_STEADY = 0.1
 """Mean over busiest second: a function called in bursts alone has no usual rate."""

@@ -289,6 +289,19 @@ def test_full_speed_has_no_baseline() -> None:
     assert run(guest, found, 5, rates={WORK: 1e6}, frames=IN_LOOP) == []
 
 
+@pytest.mark.parametrize(
+    ("open_us", "learned"), [(2_000, True), (500, False)], ids=["naps of 2 ms", "quick host calls"]
+)
+def test_an_app_that_naps_for_milliseconds_waits(open_us: int, learned: bool) -> None:
+    guest, found = Guest(), detector(baseline_seconds=5)
+    kinds = []
+    for at in range(100):
+        rates = {WORK: 900.0 if at < 70 else 50_000.0, POLL: 200.0}
+        stack = (frame(MAIN), frame(POLL, guest.now_us + TICK_US - open_us))
+        kinds += [each.kind for each in found.observe(guest.step(rates, frames=stack))]
+    assert kinds == ([AnomalyKind.BASELINE] if learned else [])
+
+
 def test_hang_names_the_innermost_call_and_ends() -> None:
     guest, found = Guest(), detector(hang_seconds=3)
     run(guest, found, 1, rates={LEAF: 10}, frames=IN_LOOP)
