@@ -67,7 +67,8 @@ def test_the_threads_own_stack_is_known() -> None:
     native_stack.start_thread(
         lambda: sizes.append(native_stack.stack_bytes()), name="test", engine_stack_bytes=16 << 20
     ).join(10)
-    assert 17 << 20 <= sizes[0] <= 20 << 20
+    # The C library may hand out the larger stack of a thread that has ended.
+    assert sizes[0] >= 17 << 20
     assert native_stack.has_room(1 << 16)
     assert not native_stack.has_room(1 << 40)
     assert threading.stack_size() == 0
