@@ -51,6 +51,9 @@ class Plan:
     events: Mapping[int, EventSite]
     """By funcidx: the functions whose calls are events."""
     unmatched_events: tuple[str, ...] = ()
+    traced: frozenset[int] = frozenset()
+    """Functions, imports too, each of whose calls becomes a record."""
+    unmatched_traced: tuple[str, ...] = ()
     new_types: list[FuncType] = field(default_factory=list)
     new_functions: list[AddedFunction] = field(default_factory=list)
     grow_sites: list[GrowSite] = field(default_factory=list)

@@ -19,7 +19,7 @@ from wasmtrace.instrument.options import TRACE, Options
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.calls import CallsProbe
 from wasmtrace.instrument.probes.events import EventsProbe
-from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_with
+from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_with, add_traced_with
 from wasmtrace.instrument.probes.growth import GrowthProbe
 from wasmtrace.instrument.probes.host_calls import HostCallsProbe
 from wasmtrace.instrument.probes.ring import add_push
@@ -30,7 +30,7 @@ from wasmtrace.instrument.sections.imports import FUNC_KIND, MEMORY_KIND
 from wasmtrace.instrument.sections.limits import fixed_memory
 from wasmtrace.instrument.sections.references import REFERRING, decode_references
 from wasmtrace.instrument.sections.vectors import with_items_added
-from wasmtrace.instrument.selection import event_sites, frame_filter
+from wasmtrace.instrument.selection import event_sites, frame_filter, traced_functions
 from wasmtrace.instrument.walk import Probe, Segment, Walk
 from wasmtrace.layout import EXPORT_NAME, Layout
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
@@ -134,6 +134,7 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
     )
     memory = emit.MemoryOps(len(module.memories))
     plan = Plan(module, options, layout, memory, frame_filter(module, options), events, unmatched)
+    plan.traced, plan.unmatched_traced = traced_functions(module, options.trace_functions)
     ordinals = HostCallsProbe.errno_ordinals(plan)
     errno_count = sum(each is not None for each in ordinals)
     plan.layout = replace(layout, errno_import_count=errno_count)
@@ -146,11 +147,12 @@ def _probes(plan: Plan) -> list[Probe]:
     if plan.options.level != TRACE:
         return [CallsProbe(plan), events, HostCallsProbe(plan, events, None), GrowthProbe(plan, push)]
     slow_with = add_slow_with(plan, push)
+    traced_with = add_traced_with(plan, push, slow_with) if plan.traced else None
     return [
         CallsProbe(plan),
         events,
-        FramesProbe(plan, add_slow(plan, slow_with)),
-        HostCallsProbe(plan, events, slow_with),
+        FramesProbe(plan, add_slow(plan, slow_with), traced_with),
+        HostCallsProbe(plan, events, slow_with, traced_with),
         GrowthProbe(plan, push),
     ]
 
@@ -205,6 +207,8 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         skipped=tuple(plan.skipped),
         events=tuple(plan.events.values()),
         unmatched_events=plan.unmatched_events,
+        traced=tuple(sorted(plan.traced)),
+        unmatched_traced=plan.unmatched_traced,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which functions get frames, and which are events: the user's globs on names."""
+"""Which functions get frames, which are events, and which are traced call by call: the user's globs on names."""
 
 from __future__ import annotations
 
@@ -42,21 +42,33 @@ def frame_filter(module: Module, options: Options) -> Callable[[int], bool]:
 
 
 def event_sites(module: Module, globs: tuple[str, ...]) -> tuple[dict[int, EventSite], tuple[str, ...]]:
-    """The functions, imports too, that a glob names in either form, by funcidx; and the globs that name none."""
+    """The functions, imports too, that are events, by funcidx; and the globs that name none."""
+    found, unmatched = _named(module, globs)
+    return {funcidx: _event_site(module, funcidx) for funcidx in found}, unmatched
+
+
+def traced_functions(module: Module, globs: tuple[str, ...]) -> tuple[frozenset[int], tuple[str, ...]]:
+    """The functions, imports too, each of whose calls is recorded; and the globs that name none."""
+    found, unmatched = _named(module, globs)
+    return frozenset(found), unmatched
+
+
+def _named(module: Module, globs: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+    """The functions that a glob names in either form, in order; and the globs that name none."""
     if not globs:
-        return {}, ()
+        return [], ()
     names = ModuleNames(module)
     anything = glob_matcher(globs)
-    unmatched = dict.fromkeys(globs)
-    sites: dict[int, EventSite] = {}
+    unmatched = {glob: glob_matcher((glob,)) for glob in globs}
+    found: list[int] = []
     for funcidx in range(len(module.function_typeidxs)):
         name = names[funcidx]
         forms = (name.name, name.raw_name)
         if any(map(anything, forms)):
-            sites[funcidx] = _event_site(module, funcidx)
-            for glob in [each for each in unmatched if any(map(glob_matcher((each,)), forms))]:
+            found.append(funcidx)
+            for glob in [each for each, matches in unmatched.items() if any(map(matches, forms))]:
                 del unmatched[glob]
-    return sites, tuple(unmatched)
+    return found, tuple(unmatched)
 
 
 def _event_site(module: Module, funcidx: int) -> EventSite:

@@ -27,6 +27,16 @@ class RawSlowCall(NamedTuple):
     result: int
 
 
+class RawTracedCall(NamedTuple):
+    """A call that was asked for and was not slow, before its function has a name."""
+
+    funcidx: int
+    start_us: int
+    end_us: int
+    depth: int
+    result: int
+
+
 class RawGrow(NamedTuple):
     """A `memory.grow`, before its function has a name."""
 
@@ -37,7 +47,7 @@ class RawGrow(NamedTuple):
     at_us: int
 
 
-RawRecord = RawSlowCall | RawGrow
+RawRecord = RawSlowCall | RawTracedCall | RawGrow
 
 
 @dataclass(slots=True)
@@ -70,6 +80,8 @@ def decode_records(data: bytes, *, function_count: int, memory_count: int) -> Ba
         if frame & cells.SITE_MASK < function_count:
             if kind == cells.KIND_SLOW_CALL:
                 record = _slow_call(frame, end, depth, first)
+            elif kind == cells.KIND_TRACED_CALL:
+                record = _traced_call(frame, end, depth, first)
             elif kind == cells.KIND_GROW and first >> 1 < memory_count:
                 record = _grow(frame, first, second)
         if record is None:
@@ -84,6 +96,12 @@ def _slow_call(frame: int, end: int, depth: int, result: int) -> RawSlowCall | N
     if end_us < start_us:
         return None
     return RawSlowCall(cells.funcidx_of(frame), start_us, end_us, depth, result)
+
+
+def _traced_call(frame: int, end: int, depth: int, result: int) -> RawTracedCall:
+    """The clock may have gone back by less than a tick: the guest moves it on."""
+    start_us = cells.time_us_of(frame)
+    return RawTracedCall(cells.funcidx_of(frame), start_us, max(cells.time_us_of(end), start_us), depth, result)
 
 
 def _grow(frame: int, memory_and_failed: int, pages: int) -> RawGrow:

@@ -42,6 +42,24 @@ class LiveView:
         """Slow calls that the ring had no room for."""
         return self._memory.dropped
 
+    @property
+    def traced_count(self) -> int:
+        """Records of traced calls that were not slow, since the instance began."""
+        return self._memory.traced_count
+
+    @property
+    def traced_left_out(self) -> int:
+        """Such calls that got no record, because no more were allowed."""
+        return self._memory.traced_left_out
+
+    def allow_traced(self, total: int) -> None:
+        """How many such records there may be since the instance began."""
+        self._memory.allow_traced(total)
+
+    def pages(self, memory: int) -> int:
+        """Present pages of a memory."""
+        return self._memory.memory_pages()[memory][0]
+
     def set_slow_threshold(self, threshold_us: int) -> None:
         self._memory.set_slow_threshold(threshold_us)
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from wasmtrace.layout import RECORD_BYTES
-from wasmtrace.records import Dropped, Event, EventBlock, EventSink, MemoryGrew, SlowCall
-from wasmtrace.runtime.drain import Batch, RawRecord, RawSlowCall, decode_records, pending_spans
+from wasmtrace.records import Dropped, Event, EventBlock, EventSink, MemoryGrew, SlowCall, TracedCall
+from wasmtrace.runtime.drain import Batch, RawGrow, RawRecord, RawSlowCall, decode_records, pending_spans
 from wasmtrace.runtime.event_ring import PASS_RECORDS, EventRing
 from wasmtrace.runtime.event_streams import EventHub
 from wasmtrace.runtime.telemetry import TelemetryMemory
@@ -22,7 +22,7 @@ DRAIN_SECONDS = 0.02
 
 
 class Ring:
-    """One instance's ring: takes the records out, keeps the slowest call of each function, tells the sinks.
+    """One instance's ring: takes the records out, tells the sinks.
 
     `names` is asked for only if there are sinks: reading the names of a large module takes a while.
     """
@@ -47,8 +47,6 @@ class Ring:
             hub.add_sink(self._emit_block)
         self._events = EventRing(memory, hub, self.emit)
         self._dropped = 0
-        self.slowest_us: dict[int, int] = {}
-        """By function index."""
         self._records_read = 0
         self.malformed = 0
         self.sink_errors: list[str] = []
@@ -102,23 +100,18 @@ class Ring:
 
     def _take(self, batch: Batch) -> None:
         self.malformed += batch.malformed
-        slowest = self.slowest_us
-        for record in batch.records:
-            if isinstance(record, RawSlowCall):
-                duration = record.end_us - record.start_us
-                if duration > slowest.get(record.funcidx, -1):
-                    slowest[record.funcidx] = duration
-            if self._sinks:
-                self.emit(self._event(record))
+        for record in batch.records if self._sinks else ():
+            self.emit(self._event(record))
 
     def _event(self, record: RawRecord) -> Event:
         name = self._names()[record.funcidx]
-        if not isinstance(record, RawSlowCall):
+        if isinstance(record, RawGrow):
             return MemoryGrew(name, record.memidx, record.delta_pages, record.failed, record.at_us)
         hosts = self._sites.host_functions
         host = record.funcidx < len(hosts)
         errno = record.result if host and hosts[record.funcidx].errno_ordinal is not None else 0
-        return SlowCall(name, host, record.start_us, record.end_us, record.depth, errno)
+        kind = SlowCall if isinstance(record, RawSlowCall) else TracedCall
+        return kind(name, host, record.start_us, record.end_us, record.depth, errno)
 
     def _note_dropped(self, now_us: int) -> None:
         lost = self._memory.dropped - self._dropped

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from wasmtrace.layout import PAGE_BYTES
+from wasmtrace.layout import PAGE_BYTES, TRACED_ALL
 from wasmtrace.records import (
     CallEnded,
     CallStarted,
@@ -64,6 +64,8 @@ class Session:
         self._reader = reader
         self._sinks = sinks
         self._slow_threshold_us = slow_threshold_us
+        self._traced_limit = TRACED_ALL
+        self._resting: set[EventSink] = set()
         self._calls = threading.RLock()
         self._state = threading.RLock()
         self._now = State()
@@ -94,6 +96,16 @@ class Session:
         """One more is told of the events. Before `instantiate`."""
         self._sinks = (*self._sinks, sink)
 
+    def rest(self, sink: EventSink, resting: bool) -> None:
+        """Whether `sink` wants no slow calls for now. While that holds for all of them the guest records none: it counts."""
+        (self._resting.add if resting else self._resting.discard)(sink)
+        if self._memory is not None:
+            self._memory.mute_ring(self._nobody_listens)
+
+    @property
+    def _nobody_listens(self) -> bool:
+        return all(sink in self._resting for sink in self._sinks)
+
     @property
     def started_unix_ns(self) -> int:
         """The wall time at which the instance's clock began."""
@@ -108,6 +120,12 @@ class Session:
         self._slow_threshold_us = threshold_us
         if self.live is not None:
             self.live.set_slow_threshold(threshold_us)
+
+    def allow_traced(self, total: int) -> None:
+        """How many records of traced calls there may be since the instance began. Any thread."""
+        self._traced_limit = total
+        if self.live is not None:
+            self.live.allow_traced(total)
 
     # Running
 
@@ -133,6 +151,8 @@ class Session:
     def _open_telemetry(self) -> None:
         memory = self.guest.telemetry()
         memory.set_slow_threshold(self._slow_threshold_us)
+        memory.allow_traced(self._traced_limit)
+        memory.mute_ring(self._nobody_listens)
         limit = self._limits.memory_bytes
         if limit is not None:
             for index, each in enumerate(self.subject.sites.memories):
@@ -357,7 +377,7 @@ class Session:
             memory.grows(),
             {ordinal: memory.errnos(ordinal) for ordinal in ordinals},
             memory.memory_pages(),
-            dict(ring.slowest_us),
+            memory.slowest_us(),
             dict(face.self_ns),
         )
 

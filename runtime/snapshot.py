@@ -27,7 +27,7 @@ class Counters:
     errnos: Mapping[int, array[int]]
     """By ordinal of the import that returns them."""
     memory_pages: Sequence[tuple[int, int]]
-    slowest_us: Mapping[int, int]
+    slowest_us: array[int]
     self_ns: Mapping[int, int]
 
 
@@ -42,7 +42,7 @@ def no_counters(sites: SiteTable) -> Counters:
         [(0, 0)] * len(sites.grow_sites),
         dict.fromkeys(range(sites.layout.errno_import_count), none),
         [(memory.min_pages, NO_LIMIT) for memory in sites.memories],
-        {},
+        zeros,
         {},
     )
 
@@ -66,7 +66,7 @@ def function_stats(
                 calls[index],
                 slow_calls[index],
                 slow_us[index] / 1e6,
-                slowest.get(index, 0) / 1e6,
+                slowest[index] / 1e6,
                 self_ns.get(index, 0) / 1e9,
                 grown_pages,
                 failed_grows,
@@ -109,7 +109,7 @@ def host_call_stats(sites: SiteTable, counters: Counters) -> tuple[HostCallStats
                 counters.calls[index],
                 counters.slow_calls[index],
                 counters.slow_us[index] / 1e6,
-                counters.slowest_us.get(index, 0) / 1e6,
+                counters.slowest_us[index] / 1e6,
                 counters.self_ns.get(index, 0) / 1e9,
                 errors,
             )

@@ -26,6 +26,7 @@ _U64 = (1 << 64) - 1
 _TICKS_KEPT = 1024
 _MILESTONES_KEPT = 512
 _MILESTONE_US = 16_000
+_AHEAD = cells.stamp(cells.MOST_AHEAD_US + 1)
 OUTERMOST_FRAMES_KEPT = 128
 INNERMOST_FRAMES_KEPT = 896
 """A stack deeper than both together is read without its middle: a runaway recursion has 100,000 equal
@@ -61,6 +62,7 @@ class TelemetryMemory:
         self._length = length
         self._image: _Image | None = None
         self._clock = ctypes.c_uint64.from_address(address + cells.CLOCK_OFFSET)
+        self._tick = ctypes.c_uint64.from_address(address + cells.TICK_OFFSET)
         self._watermark = ctypes.c_uint64.from_address(address + cells.WATERMARK_OFFSET)
         self._slow_cutoff = ctypes.c_uint64.from_address(address + cells.SLOW_CUTOFF_OFFSET)
         self._stack_pointer = ctypes.c_uint64.from_address(address + cells.STACK_POINTER_OFFSET)
@@ -104,7 +106,7 @@ class TelemetryMemory:
                 grow_bytes = self.layout.stack_offset - self.layout.grow_offset
                 grows = ctypes.string_at(self._address + self.layout.grow_offset, grow_bytes)
                 self._image = _Image(counters, grows, self.layout.grow_offset)
-                self._clock = self._watermark = self._slow_cutoff = ctypes.c_uint64()
+                self._clock = self._tick = self._watermark = self._slow_cutoff = ctypes.c_uint64()
                 self._stack_pointer = ctypes.c_uint64(self.layout.stack_offset)
                 self._owner = None
 
@@ -147,6 +149,10 @@ class TelemetryMemory:
     def slow_us(self) -> array[int]:
         return self._cells(self.layout.slow_us_offset, self.layout.function_count)
 
+    def slowest_us(self) -> array[int]:
+        """How long the longest slow call of each function took."""
+        return self._cells(self.layout.slowest_us_offset, self.layout.function_count)
+
     def grows(self) -> list[tuple[int, int]]:
         """Pages grown and grows refused, by grow site."""
         flat = self._cells(self.layout.grow_offset, self.layout.grow_site_count * 2)
@@ -168,6 +174,23 @@ class TelemetryMemory:
         return self.read_cell(cells.RING_DROPPED_OFFSET)
 
     # The ring
+
+    def mute_ring(self, muted: bool) -> None:
+        """Whether the guest keeps records of slow calls and growth to itself, since nobody wants them."""
+        self.write_cell(cells.RING_MUTED_OFFSET, int(muted))
+
+    @property
+    def traced_count(self) -> int:
+        """Records of traced calls that were not slow, since the instance began."""
+        return self.read_cell(cells.TRACED_COUNT_OFFSET)
+
+    @property
+    def traced_left_out(self) -> int:
+        return self.read_cell(cells.TRACED_LEFT_OUT_OFFSET)
+
+    def allow_traced(self, total: int) -> None:
+        """How many such records there may be since the instance began."""
+        self.write_cell(cells.TRACED_LIMIT_OFFSET, total)
 
     @property
     def ring_head(self) -> int:
@@ -246,7 +269,10 @@ class TelemetryMemory:
         """Sets clock, cutoff and watermark; returns the function index of the innermost open frame, or -1."""
         with self._lock:
             # The clock first: whoever is found slow by the new cutoff must be seen to have lasted so long.
-            self._clock.value = time_us << cells.SITE_BITS
+            now = time_us << cells.SITE_BITS
+            self._tick.value = now
+            # The guest may have moved it on, by less than a tick: it never goes back.
+            self._clock.value = max(now, self._clock.value) if self._clock.value - now < _AHEAD else now
             offset = self._clamped_stack_pointer()
             if not self._milestones or time_us - self._milestones[-1] >= _MILESTONE_US:
                 self._milestones.append(time_us)

@@ -46,7 +46,8 @@ class RuntimeConfig:
     nowhere), `engine_cache` lets the engine keep compiled code where it usually does. `events` are globs, too:
     each call of those functions, and imports, is a `GuestEvent` for `sinks`, `event_sinks` and `Run.events`.
     The guest has room for `event_capacity` of them, a power of two; what does not fit is dropped and counted, or
-    with `lossless` the guest waits.
+    with `lossless` the guest waits. `trace_functions` are globs of functions and imports, too: each call of those that
+    is not slow is a `TracedCall`, and with `wasmtrace.tracing` each call a span.
     """
 
     level: Level = Level.TRACE
@@ -71,6 +72,7 @@ class RuntimeConfig:
     """Called with many guest events at once, where one by one would be too slow."""
     observers: tuple[Callable[[Session], EventSink | None], ...] = ()
     """Asked for each new instance who else is told of its events: `wasmtrace.tracing`."""
+    trace_functions: tuple[str, ...] = ()
     anomalies: AnomalySettings | None = field(default_factory=AnomalySettings)
     """What is looked for while guests run: `docs/anomalies.md`. None: nothing."""
     on_anomaly: AnomalyCallback | None = None
@@ -83,6 +85,8 @@ class RuntimeConfig:
         if not 0 < capacity <= MAX_EVENT_CAPACITY or capacity & (capacity - 1):
             most = f"a power of two of events, at most {MAX_EVENT_CAPACITY}"
             raise UsageError(f"expected room for {most}, got {capacity}")
+        if self.trace_functions and self.level is not Level.TRACE:
+            raise UsageError(f"functions can be traced at level trace only, got level {self.level.value}")
         if not 0 <= self.slow_threshold_us < 1 << 40:
             raise UsageError(f"expected a slow threshold of 0 or more, got {self.slow_threshold_us} µs")
         if self.fuel_limit is not None and not self.fuel:
@@ -111,6 +115,7 @@ class RuntimeConfig:
             self.ring_capacity,
             self.events,
             self.event_capacity,
+            self.trace_functions,
         )
 
 

@@ -3,7 +3,8 @@
 The rewriter appends one linear memory of fixed size to a module. Probes store in it, the host reads it from
 outside while the guest runs. No offset is spelled anywhere but here. All cells are little-endian, 8 bytes.
 
-    header | memory cells | errno cells | calls | slow calls | slow µs | ring | events | grow cells | shadow stack
+    header | memory cells | errno cells | calls | slow calls | slow µs | slowest µs | ring | events | grow cells |
+    shadow stack
 
 The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area. The grow
 cells stand before it because how many there are is known only when all code has been seen.
@@ -17,6 +18,11 @@ that prefix: a call whose frame lies below the watermark looks closer when it re
 comparison. A frame's stamp is the last tick before it, so a call of stamp `s` began before the tick after `s`: the
 host takes as cutoff the last tick whose successor is a threshold ago. A call that is recorded has lasted at least the
 threshold; one that lasted a tick longer is recorded for certain. A threshold of 0 records every call.
+
+Calls of functions that the user asked for (*traced* ones) are recorded however short, as long as the host allows it:
+it writes how many there may be since the instance began, the guest how many there were. Many of them begin and end
+within one tick. So that their order and who called whom stay known, the guest moves the clock cell on by 1 µs with
+each such record, though never past what the next tick will say.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from wasmtrace.errors import InstrumentError
 MAGIC = 0x0045_4341_5254_4D57
 """`WMTRACE` and a zero byte, as a little-endian u64."""
 
-VERSION = 2
+VERSION = 3
 PAGE_BYTES = 65536
 CELL_BYTES = 8
 SITE_BITS = 20
@@ -57,9 +63,18 @@ EVENT_TAIL_OFFSET = 104
 EVENT_WAIT_OFFSET = 112
 """Not 0: a guest that finds the events' ring full waits, instead of dropping the record. The host takes it back when
 nobody drains any more, and so ends every wait."""
+RING_MUTED_OFFSET = 120
+"""Not 0: nobody wants records, and the guest writes none. It counts slow calls all the same."""
 EVENT_HEAD_OFFSET = 128
 EVENT_DROPPED_OFFSET = 136
 EVENT_CAPACITY_OFFSET = 144
+TRACED_COUNT_OFFSET = 152
+TRACED_LEFT_OUT_OFFSET = 160
+"""Traced calls that the host did not allow a record, and that were not slow."""
+TRACED_LIMIT_OFFSET = 168
+"""Host: what `TRACED_COUNT_OFFSET` may grow to."""
+TICK_OFFSET = 176
+"""Host: the clock as it was at the last tick."""
 HEADER_BYTES = 192
 
 # One memory of the guest: present pages (guest writes), most pages allowed (host writes).
@@ -90,6 +105,12 @@ CUTOFF_ALL = 0x7FFF_FFFF_FFFF_FFFF
 """Above every stamp: each call that is looked at is slow."""
 KIND_SLOW_CALL = 1
 """Payload 0: the result of a host call as u64 (WASI errno), else 0."""
+KIND_TRACED_CALL = 3
+"""Like a slow call: one that the user asked for, and that was not slow."""
+TRACED_ALL = 0x7FFF_FFFF_FFFF_FFFF
+"""No limit."""
+MOST_AHEAD_US = 900
+"""How far the guest may move the clock on from the last tick."""
 KIND_GROW = 2
 """Frame: stamp of now | funcidx. Payload 0: memidx << 1 | failed. Payload 1: pages asked for."""
 
@@ -158,8 +179,12 @@ class Layout:
         return self.slow_calls_offset + self.function_count * CELL_BYTES
 
     @property
-    def ring_offset(self) -> int:
+    def slowest_us_offset(self) -> int:
         return self.slow_us_offset + self.function_count * CELL_BYTES
+
+    @property
+    def ring_offset(self) -> int:
+        return self.slowest_us_offset + self.function_count * CELL_BYTES
 
     @property
     def events_offset(self) -> int:
@@ -206,6 +231,7 @@ class Layout:
         put(FUNCTION_COUNT_OFFSET, self.function_count)
         put(RING_CAPACITY_OFFSET, self.ring_capacity)
         put(EVENT_CAPACITY_OFFSET, self.event_capacity)
+        put(TRACED_LIMIT_OFFSET, self.ring_capacity)
         put(SLOW_THRESHOLD_OFFSET, slow_threshold_us)
         put(SLOW_CUTOFF_OFFSET, 0 if slow_threshold_us else CUTOFF_ALL)
         put(STACK_BASE_OFFSET, self.stack_offset)

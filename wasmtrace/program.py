@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Rewriting:
     ring_capacity: int = DEFAULT_RING_CAPACITY
     events: tuple[str, ...] = ()
     event_capacity: int = DEFAULT_EVENT_CAPACITY
+    trace_functions: tuple[str, ...] = ()
 
     def options(self) -> Options:
         from wasmtrace.instrument import Options
@@ -130,7 +132,7 @@ def build(
     subject = Subject(
         info=info,
         sites=sites,
-        names=functools.cache(lambda: _names(source)),
+        names=_once(lambda: _names(source)),
         original_offset=functools.lru_cache(maxsize=1024)(lambda f, offset: _original(source, rewriting, f, offset)),
         has_start=has_start(source),
         export_indices=functools.cache(lambda: exported_functions(source)),
@@ -147,6 +149,18 @@ def _rewrite(source: bytes, rewriting: Rewriting) -> Rewritten:
 
     made = instrument(source, rewriting.options())
     return Rewritten(made.wasm, made.sites)
+
+
+def _once(make: Callable[[], FunctionNames]) -> Callable[[], FunctionNames]:
+    """Makes it when it is first asked for, and a second time for nobody who asks meanwhile."""
+    lock = threading.Lock()
+    kept = functools.cache(make)
+
+    def get() -> FunctionNames:
+        with lock:
+            return kept()
+
+    return get
 
 
 def _names(source: bytes) -> FunctionNames:

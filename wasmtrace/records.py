@@ -61,6 +61,18 @@ class SlowCall:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedCall:
+    """A call of a function that the user asked for call by call, which was not slow. As `SlowCall`."""
+
+    function: FunctionName
+    host: bool
+    start_us: int
+    end_us: int
+    depth: int
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryGrew:
     """One `memory.grow`, done or refused."""
 
@@ -152,7 +164,7 @@ class GuestEvent:
     depth: int
 
 
-Event = SlowCall | MemoryGrew | CallStarted | CallEnded | Dropped | Anomaly | GuestEvent
+Event = SlowCall | TracedCall | MemoryGrew | CallStarted | CallEnded | Dropped | Anomaly | GuestEvent
 EventSink = Callable[[Event], None]
 
 EventRow = tuple[int, int, int | float, int | float, int | float, int | float]

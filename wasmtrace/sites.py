@@ -68,6 +68,10 @@ class SiteTable:
     """By funcidx."""
     unmatched_events: tuple[str, ...] = ()
     """Globs for events that match no function."""
+    traced: tuple[int, ...] = ()
+    """Functions, imports too, each of whose calls becomes a record, by index."""
+    unmatched_traced: tuple[str, ...] = ()
+    """Globs for these that match no function."""
 
     @property
     def function_count(self) -> int:
@@ -86,6 +90,8 @@ class SiteTable:
             "skipped": [asdict(each) for each in self.skipped],
             "events": [asdict(each) for each in self.events],
             "unmatched_events": list(self.unmatched_events),
+            "traced": list(self.traced),
+            "unmatched_traced": list(self.unmatched_traced),
         }
 
     @classmethod
@@ -104,6 +110,8 @@ class SiteTable:
             skipped=tuple(Skipped(**each) for each in value["skipped"]),
             events=tuple(EventSite(**each) for each in value["events"]),
             unmatched_events=tuple(map(str, value["unmatched_events"])),
+            traced=tuple(map(int, value["traced"])),
+            unmatched_traced=tuple(map(str, value["unmatched_traced"])),
         )
 
 

@@ -1,11 +1,13 @@
-"""Keeps a shadow stack of the calls that are open, and records those that were slow.
+"""Keeps a shadow stack of the calls that are open, and records those that were slow or that the user asked for.
 
 Observed: every call of a function that can be slow (it calls, loops, or moves memory in bulk): when it began,
-and on its way out whether the clock has moved by the threshold. Timed to a tick of the clock.
+and on its way out whether the clock has moved by the threshold. Timed to a tick of the clock. Of a function that
+the user asked for (`plan.traced`), whatever it does, each call.
 Inserted: on entry `frame[sp] = clock | funcidx; saved = sp; sp += 8`; before each exit `sp = saved`, and a
 call of `slow(saved)` if the frame lies below the watermark, that is, if the host found it old at the last
-tick. Where control goes on after a caught exception, `sp = saved + 8`.
-Written: the shadow stack and its pointer; by `slow`, the slow-call cells, the watermark and the ring.
+tick; of a function that was asked for, always a call of `traced_with(saved, 0)`. Where control goes on after a caught exception, `sp = saved + 8`.
+Written: the shadow stack and its pointer; by `slow`, the slow-call cells, the watermark and the ring; by `traced_with`
+its counters, the clock and the ring.
 Not seen: leaf functions without a loop (they take a bounded time, counted in their caller's), functions left
 out by the user, and what a call spent in functions of either kind is its own.
 """
@@ -24,7 +26,7 @@ from wasmtrace.instrument.walk import Body, Probe
 def add_slow_with(plan: Plan, push: int) -> int:
     """Appends `slow_with(saved i32, payload i64)`: records a call that was slow, or lowers the watermark."""
     memory, layout = plan.memory, plan.layout
-    saved, payload, frame, cell = range(4)
+    saved, payload, frame, duration, cell = range(5)
     # A frame that is not old: it was pushed below the watermark since the last tick.
     # Nothing above it is old either.
     young = (
@@ -49,12 +51,23 @@ def add_slow_with(plan: Plan, push: int) -> int:
         + emit.op(Op.I32_SHL)
         + emit.local_set(cell)
     )
-    duration = (
+    put_duration = (
         memory.i64_cell(cells.CLOCK_OFFSET)
         + _microseconds()
         + emit.local_get(frame)
         + _microseconds()
         + emit.op(Op.I64_SUB)
+        + emit.local_set(duration)
+    )
+    keep_slowest = (
+        emit.local_get(duration)
+        + emit.local_get(cell)
+        + memory.i64_load(layout.slowest_us_offset)
+        + emit.op(Op.I64_GT_U, Op.IF, emit.EMPTY_BLOCK)
+        + emit.local_get(cell)
+        + emit.local_get(duration)
+        + memory.i64_store(layout.slowest_us_offset)
+        + emit.op(Op.END)
     )
     record = (
         emit.i32_const(cells.KIND_SLOW_CALL)
@@ -69,15 +82,79 @@ def add_slow_with(plan: Plan, push: int) -> int:
         + lower
         + find_cell
         + memory.add_at_address(cell, layout.slow_calls_offset, emit.i64_const(1))
-        + memory.add_at_address(cell, layout.slow_us_offset, duration)
+        + put_duration
+        + memory.add_at_address(cell, layout.slow_us_offset, emit.local_get(duration))
+        + keep_slowest
         + record
     )
-    return plan.add_function(FuncType((I32, I64), ()), code, (I64, I32))
+    return plan.add_function(FuncType((I32, I64), ()), code, (I64, I64, I32))
 
 
 def _microseconds() -> bytes:
     """From the stamp on the stack to its time."""
     return emit.i64_const(cells.SITE_BITS) + emit.op(Op.I64_SHR_U)
+
+
+def add_traced_with(plan: Plan, push: int, slow_with: int) -> int:
+    """Appends `traced_with(saved i32, payload i64)`: records a call that the user asked for, as a slow one if it was
+    slow, else while the host allows it."""
+    memory = plan.memory
+    saved, payload, frame = range(3)
+    slow = (
+        emit.local_get(frame)
+        + memory.i64_cell(cells.SLOW_CUTOFF_OFFSET)
+        + emit.op(Op.I64_LT_U, Op.IF, emit.EMPTY_BLOCK)
+        + emit.local_get(saved)
+        + emit.local_get(payload)
+        + emit.call(slow_with)
+        + emit.op(Op.RETURN, Op.END)
+    )
+    muted = memory.i64_cell(cells.RING_MUTED_OFFSET) + emit.op(Op.I64_EQZ, Op.I32_EQZ, Op.IF, emit.EMPTY_BLOCK)
+    muted += emit.op(Op.RETURN, Op.END)
+    over = (
+        memory.i64_cell(cells.TRACED_COUNT_OFFSET)
+        + memory.i64_cell(cells.TRACED_LIMIT_OFFSET)
+        + emit.op(Op.I64_GE_U, Op.IF, emit.EMPTY_BLOCK)
+        + memory.count(cells.TRACED_LEFT_OUT_OFFSET)
+        + emit.op(Op.RETURN, Op.END)
+    )
+    record = (
+        emit.i32_const(cells.KIND_TRACED_CALL)
+        + depth_of(plan, emit.local_get(saved))
+        + emit.local_get(frame)
+        + emit.local_get(payload)
+        + emit.i64_const(0)
+        + emit.call(push)
+    )
+    code = (
+        emit.local_get(saved)
+        + memory.i64_load()
+        + emit.local_set(frame)
+        + if_below_watermark(plan, saved, slow)
+        + muted
+        + over
+        + memory.count(cells.TRACED_COUNT_OFFSET)
+        + _move_clock_on(plan)
+        + record
+    )
+    return plan.add_function(FuncType((I32, I64), ()), code, (I64,))
+
+
+def _move_clock_on(plan: Plan) -> bytes:
+    """By 1 µs: whatever begins from now on began after all that has been recorded."""
+    memory = plan.memory
+    return (
+        memory.i64_cell(cells.CLOCK_OFFSET)
+        + memory.i64_cell(cells.TICK_OFFSET)
+        + emit.i64_const(cells.stamp(cells.MOST_AHEAD_US))
+        + emit.op(Op.I64_ADD, Op.I64_LT_U, Op.IF, emit.EMPTY_BLOCK)
+        + emit.i32_const(0)
+        + memory.i64_cell(cells.CLOCK_OFFSET)
+        + emit.i64_const(cells.stamp(1))
+        + emit.op(Op.I64_ADD)
+        + memory.i64_store(cells.CLOCK_OFFSET)
+        + emit.op(Op.END)
+    )
 
 
 def add_slow(plan: Plan, slow_with: int) -> int:
@@ -123,29 +200,39 @@ def if_below_watermark(plan: Plan, saved: int, then: bytes) -> bytes:
 class FramesProbe(Probe):
     wants_exits = True
 
-    def __init__(self, plan: Plan, slow: int) -> None:
+    def __init__(self, plan: Plan, slow: int, traced_with: int | None = None) -> None:
+        """`traced_with` is None where no function was asked for."""
         self._plan = plan
         self._slow = slow
-        self._code_of_local: dict[int, tuple[bytes, bytes, bytes]] = {}
+        self._traced_with = traced_with
+        self._code_of_local: dict[tuple[int, bool], tuple[bytes, bytes, bytes]] = {}
+
+    def _traced(self, body: Body) -> bool:
+        return body.funcidx in self._plan.traced
 
     def _framed(self, body: Body) -> bool:
-        return body.can_be_slow and not body.bare and self._plan.framed(body.funcidx)
+        chosen = self._traced(body) or (body.can_be_slow and self._plan.framed(body.funcidx))
+        return chosen and not body.bare
 
     def _guarded(self, body: Body) -> bool:
         """It has no frame, but catches exceptions, which may have passed functions that have."""
         return body.catches and body.can_be_slow and not body.bare
 
-    def _code(self, saved: int) -> tuple[bytes, bytes, bytes]:
+    def _code(self, body: Body, saved: int) -> tuple[bytes, bytes, bytes]:
         """What all frames that are kept in local `saved` share: before and after the funcidx, and on the way
         out."""
-        found = self._code_of_local.get(saved)
+        key = (saved, self._traced(body))
+        found = self._code_of_local.get(key)
         if found is None:
-            plan = self._plan
-            before, after = enter_around(plan, saved)
-            record = emit.local_get(saved) + emit.call(self._slow)
-            leave = set_stack_pointer(plan, saved, above=False) + if_below_watermark(plan, saved, record)
-            found = self._code_of_local[saved] = (before, after, leave)
+            before, after = enter_around(self._plan, saved)
+            leave = set_stack_pointer(self._plan, saved, above=False) + self._record(saved, traced=key[1])
+            found = self._code_of_local[key] = (before, after, leave)
         return found
+
+    def _record(self, saved: int, *, traced: bool) -> bytes:
+        if traced and self._traced_with is not None:
+            return emit.local_get(saved) + emit.i64_const(0) + emit.call(self._traced_with)
+        return if_below_watermark(self._plan, saved, emit.local_get(saved) + emit.call(self._slow))
 
     def locals(self, body: Body) -> int:
         body.framed = self._framed(body)
@@ -153,7 +240,7 @@ class FramesProbe(Probe):
 
     def enter(self, body: Body, first_local: int) -> bytes:
         if body.framed:
-            before, after, _ = self._code(first_local)
+            before, after, _ = self._code(body, first_local)
             return before + emit.i64_const(body.funcidx) + after
         if self._guarded(body):
             return self._plan.memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_set(first_local)
@@ -161,7 +248,7 @@ class FramesProbe(Probe):
 
     def leave(self, body: Body, first_local: int) -> bytes:
         if body.framed:
-            return self._code(first_local)[2]
+            return self._code(body, first_local)[2]
         # A catch clause may name the function's label: control then goes on after the body.
         return set_stack_pointer(self._plan, first_local, above=False) if self._guarded(body) else b""
 

@@ -35,9 +35,12 @@ def returns_errno(host_function: Import, functype: FuncType) -> bool:
 class HostCallsProbe(Probe):
     stops: tuple[str, ...] = ("return_call",)
 
-    def __init__(self, plan: Plan, events: EventsProbe, slow_with: int | None) -> None:
-        """`slow_with` is None where host calls get no frames."""
+    def __init__(
+        self, plan: Plan, events: EventsProbe, slow_with: int | None, traced_with: int | None = None
+    ) -> None:
+        """`slow_with` is None where host calls get no frames; `traced_with` records those that the user asked for."""
         self._plan = plan
+        self._traced_with = traced_with
         self._events = events
         self._slow_with = slow_with
         self._errno_ordinals = self.errno_ordinals(plan)
@@ -74,9 +77,12 @@ class HostCallsProbe(Probe):
             code += emit.local_tee(errno) + self._count_errno(funcidx, errno, cell)
             payload = emit.local_get(errno) + emit.op(Op.I64_EXTEND_I32_U)
         if self._slow_with is not None:
-            record = emit.local_get(saved) + payload + emit.call(self._slow_with)
+            record = emit.local_get(saved) + payload
             code += frames.set_stack_pointer(plan, saved, above=False)
-            code += frames.if_below_watermark(plan, saved, record)
+            if self._traced_with is not None and funcidx in plan.traced:
+                code += record + emit.call(self._traced_with)
+            else:
+                code += frames.if_below_watermark(plan, saved, record + emit.call(self._slow_with))
         return plan.add_function_of(plan.module.function_typeidxs[funcidx], code, (I32, I32, I32))
 
     def _count_errno(self, funcidx: int, errno: int, cell: int) -> bytes:

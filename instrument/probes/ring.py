@@ -15,10 +15,13 @@ FENCE = b"\xfe\x03\x00"
 def add_push(plan: Plan) -> int:
     """Appends `push(kind i32, depth i32, frame i64, payload0 i64, payload1 i64)`; gives its funcidx.
 
-    A full ring drops the record and counts it. The record's end is the clock as it is now.
+    A full ring drops the record and counts it; one that nobody reads is left alone. The record's end is the clock as
+    it is now.
     """
     memory, layout = plan.memory, plan.layout
     kind, depth, frame, payload_0, payload_1, address, head = range(7)
+    muted = memory.i64_cell(cells.RING_MUTED_OFFSET) + emit.op(Op.I64_EQZ, Op.I32_EQZ, Op.IF, emit.EMPTY_BLOCK)
+    muted += emit.op(Op.RETURN, Op.END)
     put_head = memory.i64_cell(cells.RING_HEAD_OFFSET) + emit.local_tee(head)
     room = memory.i64_cell(cells.RING_TAIL_OFFSET) + emit.op(Op.I64_SUB)
     full = room + emit.i64_const(layout.ring_capacity) + emit.op(Op.I64_GE_U, Op.IF, emit.EMPTY_BLOCK)
@@ -49,7 +52,7 @@ def add_push(plan: Plan) -> int:
     )
     advance = FENCE + memory.count(cells.RING_HEAD_OFFSET)
     functype = FuncType((I32, I32, I64, I64, I64), ())
-    return plan.add_function(functype, put_head + full + drop + place + record + advance, (I32, I64))
+    return plan.add_function(functype, muted + put_head + full + drop + place + record + advance, (I32, I64))
 
 
 def depth_of(plan: Plan, address: bytes) -> bytes:

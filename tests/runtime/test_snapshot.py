@@ -22,7 +22,7 @@ def counters(calls: list[int]) -> stats.Counters:
         [(7, 1)],
         {0: errnos},
         [(3, stats.NO_LIMIT)],
-        {2: 2000},
+        array("Q", [0, 0, 2000, 0]),
         {0: 10**9, 2: 5 * 10**8},
     )
 
