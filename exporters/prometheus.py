@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.samples import Exemplar as Linked
 
+from wasmtrace.exporters.exemplars import LINKED, Exemplars
 from wasmtrace.exporters.families import COUNTERS, GAUGES, INFOS, Family
 from wasmtrace.exporters.scrape import DEFAULT_TOP, Lost, Samples, Scrape
 from wasmtrace.exporters.series import OTHER, Key
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class SnapshotCollector:
-    """A `prometheus_client` collector over the runs that `read` gives; the arguments are those of `Scrape`."""
+    """A `prometheus_client` collector over the runs that `read` gives; the arguments are those of `Scrape`.
+
+    `exemplars` are shown to those who ask for OpenMetrics.
+    """
 
     def __init__(
         self,
@@ -30,7 +35,9 @@ class SnapshotCollector:
         top: int = DEFAULT_TOP,
         reserved: int | None = None,
         lost: Lost | None = None,
+        exemplars: Exemplars | None = None,
     ) -> None:
+        self._exemplars = exemplars
         self._scrape = Scrape(read, top=top, reserved=reserved, lost=lost)
 
     def retire(self, snapshot: Snapshot) -> None:
@@ -39,17 +46,19 @@ class SnapshotCollector:
 
     def collect(self) -> list[Metric]:
         """All metrics at this moment."""
-        return [*_metrics(self._scrape.samples()), _build_info()]
+        return [*_metrics(self._scrape.samples(), self._exemplars), _build_info()]
 
     def describe(self) -> list[Metric]:
         """All metrics without samples: registering a collector does not count as a scrape."""
         return [*_metrics({}), _build_info()]
 
 
-def _metrics(samples: Samples) -> Iterator[Metric]:
+def _metrics(samples: Samples, exemplars: Exemplars | None = None) -> Iterator[Metric]:
     for name, family in COUNTERS.items():
         counter = CounterMetricFamily(family.name, family.help, labels=family.labels)
         yield _filled(counter, family, samples.get(name, []))
+        if exemplars is not None and name in LINKED:
+            _link(counter, name, family, exemplars)
     for name, family in GAUGES.items():
         gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
         yield _filled(gauge, family, samples.get(name, []))
@@ -65,6 +74,16 @@ def _filled(metric: CounterMetricFamily | GaugeMetricFamily, family: Family, row
         if value or not family.only_if_seen or OTHER in key:
             metric.add_metric(key, value / family.divisor)
     return metric
+
+
+def _link(metric: Metric, name: str, family: Family, exemplars: Exemplars) -> None:
+    """Gives samples the spans that show them."""
+    for at, sample in enumerate(metric.samples):
+        found = exemplars.of(name, tuple(sample.labels[each] for each in family.labels))
+        if found is not None:
+            exemplar, value = found
+            ids = {"trace_id": f"{exemplar.trace_id:032x}", "span_id": f"{exemplar.span_id:016x}"}
+            metric.samples[at] = sample._replace(exemplar=Linked(ids, value, exemplar.at_unix_ns / 1e9))
 
 
 def _build_info() -> Metric:

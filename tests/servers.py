@@ -87,12 +87,12 @@ class Prometheus(Server):
 
 
 @contextmanager
-def prometheus(folder: Path, config: Mapping[str, Any]) -> Iterator[Prometheus]:
+def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterator[Prometheus]:
     """Prometheus with this configuration."""
     path = _config(folder, "prometheus", config)
     storage = f"--storage.tsdb.path={folder / 'prometheus-data'}"
     with _started(
-        folder, program("prometheus"), f"--config.file={path}", storage, "--log.level=warn", path="/-/ready"
+        folder, program("prometheus"), f"--config.file={path}", storage, "--log.level=warn", *options, path="/-/ready"
     ) as port:
         yield Prometheus(port)
 

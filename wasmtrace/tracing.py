@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wasmtrace.exporters.exemplars import Exemplars
 from wasmtrace.exporters.otlp import conventions as names
 from wasmtrace.exporters.otlp.root import MAX_ROOT_EVENTS, Tally, failure_of, module_attributes, root_span
 from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree
+from wasmtrace.links import SpanLinks
 from wasmtrace.records import CallEnded, CallStarted, Event, EventSink, ModuleInfo, SlowCall, Snapshot
 from wasmtrace.runtime.budget import SpanBudget, ThresholdChange
 from wasmtrace.runtime.session import Session
@@ -54,6 +56,8 @@ class Tracing:
         self._loader = threading.Thread(target=self._load, name="wasmtrace-otlp-load", daemon=True)
         self._loader.start()
         self._looker: threading.Thread | None = None
+        self.exemplars = Exemplars()
+        """Which spans show slow calls: for the readers of metrics."""
         self.caller: Mapping[str, str] | None = None
         """The context of the next traces, as variables: `TRACEPARENT` and friends. None: that of the environment."""
 
@@ -103,9 +107,13 @@ class Tracing:
         self._root = None
         if not root.sampled:
             return None
-        trace = SessionTrace(session, export, root, options)
+        trace = SessionTrace(session, export, root, options, links=self.links(session, root))
         self.follow(trace)
         return trace.sink
+
+    def links(self, session: Session, root: Root) -> SpanLinks:
+        """Notes the spans of the trace as exemplars."""
+        return SpanLinks(session, root.context.trace_id, self.exemplars)
 
     def follow(self, trace: SessionTrace) -> None:
         """Looks at it from now on, until `leave`."""
@@ -145,7 +153,14 @@ class SessionTrace:
     """The trace of one run, or of one call from the host."""
 
     def __init__(
-        self, session: Session, export: TraceExport, root: Root, options: TraceOptions, export_name: str | None = None
+        self,
+        session: Session,
+        export: TraceExport,
+        root: Root,
+        options: TraceOptions,
+        export_name: str | None = None,
+        *,
+        links: SpanLinks,
     ) -> None:
         from wasmtrace.exporters.otlp.traces import new_span_id
 
@@ -153,6 +168,7 @@ class SessionTrace:
         self._session = session
         self._export = export
         self._export_name = export_name
+        self._links = links
         self._lock = threading.Lock()
         self._start_us = session.now_us() if export_name is not None else 0
         self._end_us: int | None = None
@@ -201,6 +217,7 @@ class SessionTrace:
 
     def _send(self) -> None:
         spans, self._tree.ready = self._tree.ready, []
+        self._links.note(spans)
         self._export.put(self.root, self._session.started_unix_ns, spans)
 
     def finish(self, snapshot: Snapshot) -> None:
@@ -255,7 +272,8 @@ class CallTraces:
         name = f"{attributes[names.MODULE_NAME]} {attributes[names.EXPORT]}"
         root = self._export.new_root(name, attributes, self._tracing.caller)
         if root.sampled:
-            self._trace = SessionTrace(self._session, self._export, root, self._options, export_name)
+            links = self._tracing.links(self._session, root)
+            self._trace = SessionTrace(self._session, self._export, root, self._options, export_name, links=links)
             self._tracing.follow(self._trace)
 
     def _end(self) -> None:

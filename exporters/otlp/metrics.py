@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter, ObservableGauge
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
+from opentelemetry.sdk.metrics import ExemplarReservoir, MeterProvider, ObservableCounter, ObservableGauge
 from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.types import Attributes
 
+from wasmtrace.exporters.exemplars import LINKED, Exemplars
 from wasmtrace.exporters.families import COUNTERS, GAUGES, INFOS, Family
 from wasmtrace.exporters.scrape import Samples, Scrape
-from wasmtrace.exporters.series import OTHER
+from wasmtrace.exporters.series import OTHER, Key
 
 _SPACES = ("function_", "host_", "run_", "clock_")
 _UNIT_WORDS = {"s": "_seconds", "By": "_bytes"}
@@ -47,12 +53,19 @@ class MetricsExport:
     """
 
     def __init__(
-        self, scrape: Scrape, exporter: MetricExporter, resource: Resource, *, interval_seconds: float
+        self,
+        scrape: Scrape,
+        exporter: MetricExporter,
+        resource: Resource,
+        *,
+        interval_seconds: float,
+        exemplars: Exemplars | None = None,
     ) -> None:
         looks = _Looks(scrape)
         limits: CardinalityLimits = {ObservableCounter: MOST_SERIES, ObservableGauge: MOST_SERIES}
         reader = PeriodicExportingMetricReader(exporter, interval_seconds * 1000, cardinality_limits=limits)
-        self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
+        views = [] if exemplars is None else [_linked(key, exemplars) for key in sorted(LINKED)]
+        self._provider = MeterProvider([reader], resource, shutdown_on_exit=False, views=views)
         meter = self._provider.get_meter("wasmtrace")
         for key, family in COUNTERS.items():
             meter.create_observable_counter(
@@ -66,6 +79,35 @@ class MetricsExport:
     def close(self, seconds: float) -> None:
         """Waits at most so long for the reader."""
         self._provider.shutdown(seconds * 1000)
+
+
+class _Links(ExemplarReservoir):
+    """The exemplars of one series, which are not sampled from what is observed: that is a sum. Each is given once."""
+
+    def __init__(self, key: str, family: Family, exemplars: Exemplars, **_: object) -> None:
+        self._key = key
+        self._labels = family.labels
+        self._exemplars = exemplars
+        self._given_ns = 0
+
+    def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
+        """Nothing is taken."""
+
+    def collect(self, point_attributes: Attributes) -> list[SdkExemplar]:
+        attributes = point_attributes or {}
+        series: Key = tuple(str(attributes.get(each, "")) for each in self._labels)
+        found = self._exemplars.of(self._key, series)
+        if found is None or found[0].at_unix_ns <= self._given_ns:
+            return []
+        exemplar, value = found
+        self._given_ns = exemplar.at_unix_ns
+        return [SdkExemplar({}, value, exemplar.at_unix_ns, exemplar.span_id, exemplar.trace_id)]
+
+
+def _linked(key: str, exemplars: Exemplars) -> View:
+    family = COUNTERS[key]
+    reservoir = partial(_Links, key, family, exemplars)
+    return View(instrument_name=otlp_name(family), exemplar_reservoir_factory=lambda _: reservoir)
 
 
 class _Looks:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
+from wasmtrace.exporters.exemplars import Exemplars
 from wasmtrace.exporters.otlp.batches import Batches
 from wasmtrace.exporters.otlp.config import OtlpSettings
 from wasmtrace.exporters.otlp.entries import Item
@@ -74,11 +75,13 @@ class Pipeline:
             sender = Sender(self.resource, scope, log_context(root))
             self._logs = LogsExport(queue, self._log_exporter, sender)
 
-    def start_metrics(self, scrape: Scrape) -> None:
-        """Sends metrics from now on."""
+    def start_metrics(self, scrape: Scrape, exemplars: Exemplars | None = None) -> None:
+        """Sends metrics from now on, with the spans that show slow calls."""
         if self._metric_exporter is not None:
             seconds = self.settings.metric_interval_seconds
-            self._metrics = MetricsExport(scrape, self._metric_exporter, self.resource, interval_seconds=seconds)
+            self._metrics = MetricsExport(
+                scrape, self._metric_exporter, self.resource, interval_seconds=seconds, exemplars=exemplars
+            )
 
     def anomaly(self, anomaly: Anomaly) -> None:
         """As `RuntimeConfig.on_anomaly` wants it."""

@@ -130,7 +130,7 @@ def test_python_is_seen_at_work(work: Path, collector: Receiver, protocol: str) 
     _check_tree(spans, by_id, root)
     failed = [each for each in spans if "wasm.host_call.errno" in attributes(each)]
     assert found["missing"] in failed
-    assert all(each["name"] == OPEN and start_us(each) > start_us(found["found"]) for each in failed)
+    assert found["found"] not in failed
     said = attributes(found["missing"])
     assert (int(said["wasm.host_call.errno"]), said["error.type"]) == (ENOENT, "noent")
     assert is_error(found["missing"])

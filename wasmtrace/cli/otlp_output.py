@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wasmtrace.cli import complain
 from wasmtrace.cli.module_input import module_name
 from wasmtrace.cli.otlp_options import DEFAULT_BUDGET, DEFAULT_FLUSH_AFTER
+from wasmtrace.exporters.exemplars import Exemplars
 from wasmtrace.exporters.otlp.batches import Batches
 from wasmtrace.exporters.otlp.config import Signal, otlp_settings
 from wasmtrace.exporters.otlp.entries import Item, weight
@@ -119,7 +120,12 @@ class OtlpOutput:
         if self._pipeline is not None:
             sampled = self._root is not None and self._root.sampled
             self._pipeline.start_logs(self._queue, self._root.context if self._root and sampled else None)
-            self._pipeline.start_metrics(Scrape(lambda: (run.snapshot(),), lost=self.lost))
+            self._pipeline.start_metrics(Scrape(lambda: (run.snapshot(),), lost=self.lost), self.exemplars)
+
+    @property
+    def exemplars(self) -> Exemplars | None:
+        """Which spans show slow calls; None if there are no traces."""
+        return None if self._tracing is None else self._tracing.exemplars
 
     def lost(self) -> Mapping[tuple[str, str], int]:
         """For `wasmtrace_dropped_records_total`."""

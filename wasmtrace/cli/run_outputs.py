@@ -13,7 +13,7 @@ from wasmtrace.cli import complain
 from wasmtrace.cli.event_options import check_event_options, unmatched_warning
 from wasmtrace.cli.otlp_options import otlp_wanted
 from wasmtrace.errors import ExportError
-from wasmtrace.records import Snapshot
+from wasmtrace.records import Outcome, Snapshot
 
 if TYPE_CHECKING:
     from wasmtrace.cli.otlp_output import OtlpOutput
@@ -67,7 +67,9 @@ class Outputs:
         from wasmtrace.exporters.http import MetricsServer, parse_address
         from wasmtrace.exporters.prometheus import SnapshotCollector
 
-        server = MetricsServer(SnapshotCollector(self._live, lost=self._lost), *parse_address(address))
+        exemplars = None if self.otlp is None else self.otlp.exemplars
+        collector = SnapshotCollector(self._live, lost=self._lost, exemplars=exemplars)
+        server = MetricsServer(collector, *parse_address(address))
         server.start()
         host = f"[{server.host}]" if ":" in server.host else server.host
         complain(f"metrics at http://{host}:{server.port}/metrics")
@@ -99,6 +101,15 @@ class Outputs:
         warning = unmatched_warning(run.instance.program.sites.unmatched_events)
         if warning is not None:
             complain(warning)
+
+    def prepare(self) -> None:
+        """Imports what `finish` will need."""
+        if self._summary:
+            import wasmtrace.exporters.summary  # noqa: F401
+        if self._report is not None:
+            import wasmtrace.exporters.report  # noqa: F401
+        if self._metrics_file is not None:
+            import wasmtrace.exporters.prometheus  # noqa: F401
 
     def passed_on(self, seconds: float) -> bool:
         """Whether all that the guest has written is out; waits for that, at most so long."""
@@ -138,6 +149,8 @@ class Outputs:
             self._metrics_file.commit(encode_snapshots((snapshot,), lost=self._lost))
 
     def _show(self, snapshot: Snapshot) -> None:
+        if not self._summary and snapshot.outcome in (Outcome.RETURNED, Outcome.EXITED):
+            return
         if self._summary:
             from wasmtrace.exporters.summary import render
 
