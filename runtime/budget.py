@@ -1,8 +1,12 @@
-"""How many slow calls a second become records that somebody pays for: raises the slow threshold, and lowers it again.
+"""How many calls a second become records that somebody pays for: raises the slow threshold, and lowers it again.
 
 Pure: time and calls come in as parameters. The threshold follows what was seen: in each period the least threshold is
 found under which no more calls than the budget were slow. Calls that arrive before a higher threshold takes effect are
 admitted up to twice the budget, then left out and counted. So what is behind this has a bound, whatever the guest does.
+
+Traced calls, those that are wanted however short, share the budget: whoever reads `room` tells the guest how many it may
+record. Slow calls come first, but where both want more than there is, the threshold rises until half is left for traced
+ones.
 """
 
 from __future__ import annotations
@@ -32,12 +36,14 @@ class SpanBudget:
         self._base_us = base_us
         self.threshold_us = base_us
         self.left_out = 0
-        """Slow calls that were not admitted."""
+        """Calls that were not admitted."""
         self._room = float(2 * per_second)
         self._room_at_us = 0
         self._period_began_us = 0
         self._counts = [0] * _BUCKETS
         """Calls of this period, by the number of bits of their duration in µs."""
+        self._traced = 0
+        """Traced calls of this period."""
         self._calm = 0
 
     def admit(self, duration_us: int, now_us: int) -> bool:
@@ -45,24 +51,47 @@ class SpanBudget:
         if not self._per_second:
             return True
         self._counts[min(duration_us.bit_length(), _BUCKETS - 1)] += 1
-        passed = now_us - self._room_at_us
-        if passed > 0:
-            self._room = min(self._room + passed * self._per_second / 1e6, 2.0 * self._per_second)
-            self._room_at_us = now_us
+        return self._take(now_us)
+
+    def admit_traced(self, now_us: int) -> bool:
+        """Whether there is room for one more traced call."""
+        if not self._per_second:
+            return True
+        self._traced += 1
+        return self._take(now_us)
+
+    def room(self, now_us: int) -> int | None:
+        """How many more calls would be admitted now; None for any number."""
+        if not self._per_second:
+            return None
+        self._refill(now_us)
+        return int(self._room)
+
+    def _take(self, now_us: int) -> bool:
+        self._refill(now_us)
         if self._room < 1:
             self.left_out += 1
             return False
         self._room -= 1
         return True
 
-    def adjust(self, now_us: int, missed: int = 0) -> ThresholdChange | None:
-        """What the threshold is from now on, if it changes. `missed` were slow, too, but of unknown duration."""
+    def _refill(self, now_us: int) -> None:
+        passed = now_us - self._room_at_us
+        if passed > 0:
+            self._room = min(self._room + passed * self._per_second / 1e6, 2.0 * self._per_second)
+            self._room_at_us = now_us
+
+    def adjust(self, now_us: int, missed: int = 0, traced_missed: int = 0) -> ThresholdChange | None:
+        """What the threshold is from now on, if it changes. `missed` were slow, too, but of unknown duration;
+        `traced_missed` were traced, and got no record."""
         period_us = now_us - self._period_began_us
         if not self._per_second or period_us < PERIOD_US:
             return None
         self._period_began_us = now_us
         counts, self._counts = self._counts, [0] * _BUCKETS
-        allowed = self._per_second * period_us / 1e6
+        in_all = self._per_second * period_us / 1e6
+        traced, self._traced = self._traced + traced_missed, 0
+        allowed = max(in_all - traced, in_all / 2)
         offered = sum(counts) + missed
         if offered > allowed:
             self._calm = 0

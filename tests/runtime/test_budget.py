@@ -99,3 +99,58 @@ def test_without_a_budget_all_are_admitted_and_nothing_changes() -> None:
 def test_what_the_ring_dropped_counts_too() -> None:
     budget = SpanBudget(PER_SECOND, 1000)
     assert budget.adjust(PERIOD_US, missed=10_000) == ThresholdChange(PERIOD_US, 1000, 2000)
+
+
+def shared(slow_a_second: int, traced_a_second: int, seconds: int = 40) -> tuple[int, int, int]:
+    """Slow and traced calls admitted in the last ten seconds, and the threshold, when slow calls last from 1 to 128 ms
+    and the guest records no more traced calls than there was room for at the last look."""
+    budget = SpanBudget(PER_SECOND, 1000)
+    allowed = recorded = left_out = 0
+    slow = traced = 0
+    for number in range(1, seconds * 4 + 1):
+        late = number > (seconds - 10) * 4
+        looked = left_out
+        for _ in range(traced_a_second // 4):
+            if recorded < allowed:
+                recorded += 1
+                traced += budget.admit_traced(number * PERIOD_US - 1) * late
+            else:
+                left_out += 1
+        for each in range(slow_a_second // 4):
+            duration = 1000 << (each % 8)
+            if duration >= budget.threshold_us:
+                slow += budget.admit(duration, number * PERIOD_US - 1) * late
+        room = budget.room(number * PERIOD_US)
+        assert room is not None
+        allowed = recorded + room
+        budget.adjust(number * PERIOD_US, traced_missed=left_out - looked)
+    return slow, traced, budget.threshold_us
+
+
+@pytest.mark.parametrize(
+    ("slow_a_second", "traced_a_second", "least_slow", "least_traced"),
+    [
+        pytest.param(0, 100_000, 0, 1990, id="traced-alone-get-all"),
+        pytest.param(100_000, 0, 0, 0, id="slow-alone"),
+        pytest.param(40, 100_000, 390, 1500, id="few-slow"),
+        pytest.param(400, 100_000, 300, 800, id="both-want-more"),
+        pytest.param(400, 20, 1000, 190, id="few-traced"),
+    ],
+)
+def test_traced_calls_share_the_budget(
+    slow_a_second: int, traced_a_second: int, least_slow: int, least_traced: int
+) -> None:
+    slow, traced, _ = shared(slow_a_second, traced_a_second)
+    assert slow + traced <= PER_SECOND * 12
+    assert slow >= least_slow
+    assert traced >= least_traced
+
+
+def test_traced_calls_alone_do_not_raise_the_threshold() -> None:
+    assert shared(0, 100_000)[2] == 1000
+
+
+def test_without_a_budget_there_is_always_room() -> None:
+    budget = SpanBudget(0, 1000)
+    assert budget.room(0) is None
+    assert all(budget.admit_traced(0) for _ in range(10_000))
