@@ -14,10 +14,28 @@ from typing import TYPE_CHECKING
 
 from wasmtrace.exporters.exemplars import Exemplars
 from wasmtrace.exporters.otlp import conventions as names
-from wasmtrace.exporters.otlp.root import MAX_ROOT_EVENTS, Tally, failure_of, module_attributes, root_span
-from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree
+from wasmtrace.exporters.otlp.root import (
+    MAX_GROW_EVENTS,
+    MAX_ROOT_EVENTS,
+    Tally,
+    failure_of,
+    module_attributes,
+    root_span,
+)
+from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree, shown_name
 from wasmtrace.links import SpanLinks
-from wasmtrace.records import CallEnded, CallStarted, Event, EventSink, ModuleInfo, SlowCall, Snapshot
+from wasmtrace.layout import TRACED_ALL
+from wasmtrace.records import (
+    CallEnded,
+    CallStarted,
+    Event,
+    EventSink,
+    MemoryGrew,
+    ModuleInfo,
+    SlowCall,
+    Snapshot,
+    TracedCall,
+)
 from wasmtrace.runtime.budget import SpanBudget, ThresholdChange
 from wasmtrace.runtime.session import Session
 from wasmtrace.runtime.wasi_errno import ERRNO_NAMES
@@ -32,7 +50,7 @@ DEFAULT_FLUSH_AFTER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """How much becomes spans, and when. `span_budget` is slow calls a second, 0 for no limit."""
+    """How much becomes spans, and when. `span_budget` is calls a second, 0 for no limit."""
 
     span_budget: int = DEFAULT_BUDGET
     flush_after_seconds: float = DEFAULT_FLUSH_AFTER_SECONDS
@@ -99,15 +117,17 @@ class Tracing:
         """For the runtime: who is told of the session's events; nobody if the run is not sampled."""
         export = self.wait()
         options = self._options
-        # Reading the names of a large module keeps the clock's thread waiting: not while the guest runs.
-        session.subject.names()
         if options.each_call:
+            session.subject.names()
             return CallTraces(self, session, export, options).sink
         root = self.prepare(session.subject.info)
         self._root = None
         if not root.sampled:
             return None
-        trace = SessionTrace(session, export, root, options, links=self.links(session, root))
+        # Reading the names of a large module keeps the clock's thread waiting: not while the guest runs.
+        session.subject.names()
+        budget = SpanBudget(options.span_budget, session.slow_threshold_us)
+        trace = SessionTrace(session, export, root, options, links=self.links(session, root), budget=budget)
         self.follow(trace)
         return trace.sink
 
@@ -161,6 +181,7 @@ class SessionTrace:
         export_name: str | None = None,
         *,
         links: SpanLinks,
+        budget: SpanBudget,
     ) -> None:
         from wasmtrace.exporters.otlp.traces import new_span_id
 
@@ -175,11 +196,16 @@ class SessionTrace:
         self._tree = SpanTree(
             root.context.span_id, new_span_id, _errno_name, round(options.flush_after_seconds * 1_000_000)
         )
-        self._budget = SpanBudget(options.span_budget, session.slow_threshold_us)
+        self._budget = budget
+        self._left_out_before = budget.left_out
         self._events: list[SpanEvent] = []
+        self._grows = 0
         self._events_left_out = 0
-        self._dropped = 0
+        live = session.live
+        self._dropped = 0 if live is None else live.dropped
+        self._traced_before = self._traced_left_out = 0 if live is None else live.traced_left_out
         self._finished = False
+        self._allow(0 if live is None else live.traced_count, self._start_us)
 
     def sink(self, event: Event) -> None:
         """The session's events. Quick, and never waits."""
@@ -187,22 +213,36 @@ class SessionTrace:
             with self._lock:
                 if not self._finished and self._budget.admit(event.end_us - event.start_us, event.end_us):
                     self._tree.add(event)
+        elif isinstance(event, TracedCall):
+            with self._lock:
+                if not self._finished and self._budget.admit_traced(event.end_us):
+                    self._tree.add(event)
+        elif isinstance(event, MemoryGrew):
+            self._note_growth(event)
         elif isinstance(event, CallEnded):
             self._end_us = event.end_us
+
+    def _allow(self, traced: int, now_us: int) -> None:
+        """Tells the guest how many traced calls it may record from now on; it has recorded so many."""
+        room = self._budget.room(now_us)
+        self._session.allow_traced(TRACED_ALL if room is None else traced + room)
 
     def look(self) -> None:
         """Sends what has ended, marks what is open for long, keeps to the budget."""
         live = self._session.live
         if live is None or live.closed or self._finished:
             return
+        traced = live.traced_count  # those that come later count twice: never more than there is room for
         open_calls, at_us = live.read()
-        dropped = live.dropped
+        dropped, traced_left_out = live.dropped, live.traced_left_out
         with self._lock:
             if self._finished:
                 return
             self._tree.flush(open_calls, at_us)
-            change = self._budget.adjust(at_us, dropped - self._dropped)
-            self._dropped = dropped
+            missed, traced_missed = dropped - self._dropped, traced_left_out - self._traced_left_out
+            change = self._budget.adjust(at_us, missed, traced_missed)
+            self._dropped, self._traced_left_out = dropped, traced_left_out
+            self._allow(traced, at_us)
             self._send()
         if change is not None:
             self._session.set_slow_threshold(change.to_us)
@@ -214,6 +254,23 @@ class SessionTrace:
             return
         attributes = {names.THRESHOLD_FROM: change.from_us, names.THRESHOLD_TO: change.to_us}
         self._events.append(SpanEvent(names.THRESHOLD_CHANGED, change.at_us, attributes))
+
+    def _note_growth(self, grew: MemoryGrew) -> None:
+        """The first of them: a guest may grow its memory, or ask in vain, as often as it likes."""
+        live = self._session.live
+        if live is None or self._grows >= MAX_GROW_EVENTS or len(self._events) >= MAX_ROOT_EVENTS:
+            self._events_left_out += 1
+            return
+        self._grows += 1
+        attributes = {
+            names.FUNCTION_NAME: shown_name(grew.function),
+            names.FUNCTION_INDEX: grew.function.index,
+            names.MEMORY_INDEX: grew.memory,
+            names.MEMORY_DELTA: grew.delta_pages,
+            names.MEMORY_REFUSED: grew.failed,
+            names.MEMORY_PAGES: live.pages(grew.memory),
+        }
+        self._events.append(SpanEvent(names.MEMORY_GREW, grew.at_us, attributes))
 
     def _send(self) -> None:
         spans, self._tree.ready = self._tree.ready, []
@@ -228,7 +285,7 @@ class SessionTrace:
             self._finished = True
             end_us = snapshot.now_us if self._end_us is None else self._end_us
             self._tree.end(snapshot.open_calls, end_us, failure_of(snapshot))
-            tally = Tally(self._budget.left_out, tuple(self._events), self._events_left_out)
+            tally = Tally(self._calls_left_out(), tuple(self._events), self._events_left_out)
             self._tree.ready.append(
                 root_span(
                     snapshot,
@@ -241,6 +298,11 @@ class SessionTrace:
             )
             self._send()
 
+    def _calls_left_out(self) -> int:
+        live = self._session.live
+        traced = 0 if live is None else live.traced_left_out - self._traced_before
+        return self._budget.left_out - self._left_out_before + traced
+
 
 class CallTraces:
     """A trace for each outermost call of one session from the host."""
@@ -250,6 +312,8 @@ class CallTraces:
         self._session = session
         self._export = export
         self._options = options
+        self._budget = SpanBudget(options.span_budget, session.slow_threshold_us)
+        """Of all calls together: their rate is the host's, what becomes of each the guest's."""
         self._depth = 0
         self._trace: SessionTrace | None = None
 
@@ -271,9 +335,12 @@ class CallTraces:
         attributes = module_attributes(info, export_name)
         name = f"{attributes[names.MODULE_NAME]} {attributes[names.EXPORT]}"
         root = self._export.new_root(name, attributes, self._tracing.caller)
+        self._session.rest(self.sink, not root.sampled)
         if root.sampled:
             links = self._tracing.links(self._session, root)
-            self._trace = SessionTrace(self._session, self._export, root, self._options, export_name, links=links)
+            self._trace = SessionTrace(
+                self._session, self._export, root, self._options, export_name, links=links, budget=self._budget
+            )
             self._tracing.follow(self._trace)
 
     def _end(self) -> None:

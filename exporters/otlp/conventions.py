@@ -45,6 +45,10 @@ ERRNO = "wasm.host_call.errno"
 THRESHOLD_CHANGED = "wasm.slow_threshold.changed"
 THRESHOLD_FROM = "wasm.slow_threshold.from_us"
 THRESHOLD_TO = "wasm.slow_threshold.to_us"
+MEMORY_GREW = "wasm.memory.grew"
+MEMORY_INDEX = "wasm.memory.index"
+MEMORY_DELTA = "wasm.memory.delta_pages"
+MEMORY_REFUSED = "wasm.memory.refused"
 
 ROOT_ATTRIBUTES = {
     MODULE_NAME: "the module's name, from its file",
@@ -64,7 +68,7 @@ ROOT_ATTRIBUTES = {
     CLOCK_RESOLUTION: "the guest's clock ticks about so often, in µs: starts are up to a tick early, ends too",
     CLOCK_LATE: "the longest time between two ticks of the clock, in µs",
     RECORDS_DROPPED: "slow calls that the ring in the guest had no room for",
-    CALLS_LEFT_OUT: "slow calls that were read and, because of `--span-budget`, not made spans",
+    CALLS_LEFT_OUT: "calls that, because of `--span-budget`, are no spans: recorded slow ones, and traced ones",
     EVENTS_LEFT_OUT: "span events of the root that there were too many of",
 }
 
@@ -86,6 +90,7 @@ CALL_ATTRIBUTES = {
 EVENTS = {
     EXCEPTION: "a trap, a limit, an exit with an error, or a kill; on the root and on the innermost open call",
     THRESHOLD_CHANGED: "`--span-budget` has moved the slow threshold; on the root",
+    MEMORY_GREW: "a `memory.grow`, done or refused; on the root, the first 60",
 }
 
 EVENT_ATTRIBUTES = {
@@ -94,4 +99,10 @@ EVENT_ATTRIBUTES = {
     EXCEPTION_STACKTRACE: "the guest's stack, innermost first, with offsets in the module as it came",
     THRESHOLD_FROM: "in µs",
     THRESHOLD_TO: "in µs",
+    FUNCTION_NAME: "the function that grew it, demangled",
+    FUNCTION_INDEX: "its index in the module",
+    MEMORY_INDEX: "which memory",
+    MEMORY_DELTA: "pages asked for",
+    MEMORY_REFUSED: "true if it got none",
+    MEMORY_PAGES: "pages of the memory when the event was read, at most some 20 ms later",
 }

@@ -14,6 +14,7 @@ TICK_US = 1000
 STACK_ENTRIES = 64
 MESSAGE_LENGTH = 2048
 MAX_ROOT_EVENTS = 120
+MAX_GROW_EVENTS = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From slow calls to a tree of spans. Pure: records in, span descriptions out; ids come from who makes the tree.
+"""From slow and traced calls to a tree of spans. Pure: records in, span descriptions out; ids come from who makes the tree.
 
 Calls arrive as they return, so children come before their parents. A call waits here until its parent has come, at
 most until the next `flush`. That one is given the calls which are open: the parent of what still waits is among them,
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from wasmtrace.exporters.otlp import conventions as names
 from wasmtrace.exporters.text import capped, printable
-from wasmtrace.records import FunctionName, OpenCall, SlowCall
+from wasmtrace.records import FunctionName, OpenCall, SlowCall, TracedCall
 
 Value = str | int | float | bool
 NAME_LENGTH = 256
@@ -115,7 +115,7 @@ class SpanTree:
     """Since the last flush, by depth: function and start of the call that was last to end."""
     _described: dict[int, tuple[str, Mapping[str, Value]]] = field(default_factory=dict)
 
-    def add(self, call: SlowCall) -> None:
+    def add(self, call: SlowCall | TracedCall) -> None:
         """The next call, in the order in which they returned."""
         depth = call.depth
         span_id = 0
@@ -126,7 +126,7 @@ class SpanTree:
         self._closed[depth] = (call.function.index, call.start_us)
         self._take(done)
 
-    def _settle_announced(self, call: SlowCall) -> int:
+    def _settle_announced(self, call: SlowCall | TracedCall) -> int:
         """The id under which this very call was announced, or 0. Deeper ones must have ended without a record."""
         for depth in sorted((each for each in self._announced if each > call.depth), reverse=True):
             self._vanish(self._announced[depth], call.end_us)

@@ -70,8 +70,8 @@ def check_event_options(arguments: argparse.Namespace) -> None:
             raise UsageError(f"{option} needs --event: say which functions are events")
 
 
-def unmatched_warning(globs: Sequence[str]) -> str | None:
+def unmatched_warning(option: str, globs: Sequence[str]) -> str | None:
     """What to say of globs that name no function."""
     if not globs:
         return None
-    return f"no function of this module is named by --event {', '.join(globs)}"
+    return f"no function of this module is named by {option} {', '.join(globs)}"

@@ -26,7 +26,7 @@ def add_otlp_options(group: argparse._ArgumentGroup) -> None:
         "--span-budget",
         type=_count,
         metavar="N",
-        help=f"at most so many slow calls a second become spans (default {DEFAULT_BUDGET}); 0 for all",
+        help=f"at most so many calls a second become spans (default {DEFAULT_BUDGET}); 0 for all",
     )
     group.add_argument(
         "--flush-after",
@@ -72,8 +72,8 @@ def settle_otlp(arguments: argparse.Namespace) -> argparse.Namespace:
 def otlp_wanted(arguments: argparse.Namespace) -> bool:
     """Whether anything is sent or written. Raises UsageError for options that have no meaning without."""
     wanted = arguments.otlp is not None or arguments.otlp_file is not None
-    for option in ("--logs", "--span-budget", "--flush-after", "--propagate-env"):
+    for option in ("--logs", "--span-budget", "--flush-after", "--propagate-env", "--trace-function"):
         given = getattr(arguments, option[2:].replace("-", "_"))
-        if not wanted and given is not None and given is not False:
+        if not wanted and given is not None and given is not False and given != []:
             raise UsageError(f"{option} needs --otlp or --otlp-file: say where telemetry goes")
     return wanted

@@ -34,6 +34,13 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="a call is slow from this many milliseconds on; 0 records every call (default 1)",
     )
+    parser.add_argument(
+        "--trace-function",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="each call of the functions and imports of this name becomes a span, however short",
+    )
     add_event_options(parser)
 
 
@@ -56,5 +63,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         slow_threshold_us=arguments.slow,
+        trace_functions=tuple(arguments.trace_function),
         **event_probes(arguments),
     )

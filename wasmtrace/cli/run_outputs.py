@@ -98,16 +98,18 @@ class Outputs:
         self._run = run
         if self.otlp is not None:
             self.otlp.watch(run)
-        warning = unmatched_warning(run.instance.program.sites.unmatched_events)
-        if warning is not None:
-            complain(warning)
+        sites = run.instance.program.sites
+        for option, globs in (("--event", sites.unmatched_events), ("--trace-function", sites.unmatched_traced)):
+            warning = unmatched_warning(option, globs)
+            if warning is not None:
+                complain(warning)
 
     def prepare(self) -> None:
         """Imports what `finish` will need."""
         if self._summary:
-            import wasmtrace.exporters.summary  # noqa: F401
+            import wasmtrace.exporters.summary
         if self._report is not None:
-            import wasmtrace.exporters.report  # noqa: F401
+            import wasmtrace.exporters.report
         if self._metrics_file is not None:
             import wasmtrace.exporters.prometheus  # noqa: F401
 
