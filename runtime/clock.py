@@ -18,6 +18,17 @@ from typing import Protocol
 TICK_SECONDS = 0.001
 IDLE_TICKS = 50
 _PUBLISH_EVERY = 16
+_TRIES = 3
+
+
+def both_clocks(now_ns: Callable[[], int], wall_ns: Callable[[], int] = time.time_ns) -> tuple[int, int]:
+    """Now on both clocks. A thread may be kept waiting between two readings: of a few tries the quickest counts."""
+    tries = []
+    for _ in range(_TRIES):
+        before, wall, after = now_ns(), wall_ns(), now_ns()
+        tries.append((after - before, before, wall))
+    _, now, wall = min(tries)
+    return now, wall
 
 
 class Tickable(Protocol):

@@ -9,7 +9,6 @@ its end, which is the guest's thread, or whoever abandons the guest.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ from wasmtrace.runtime.account import Account
 from wasmtrace.runtime.anomaly.detector import Detector
 from wasmtrace.runtime.anomaly.source import SessionReadings, Watching
 from wasmtrace.runtime.anomaly.watch import AnomalyWatch
-from wasmtrace.runtime.clock import Clock, Face
+from wasmtrace.runtime.clock import Clock, Face, both_clocks
 from wasmtrace.runtime.ending import EXIT_CODES, State, explain, resolve_trap
 from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall
 from wasmtrace.runtime.event_streams import EventHub
@@ -71,8 +70,7 @@ class Session:
         self._now = State()
         self._open: list[tuple[str, int, int | None]] = []
         self._account = Account(clock.now_ns)
-        self._origin_ns = clock.now_ns()
-        self._started_unix_ns = time.time_ns()
+        self._origin_ns, self._started_unix_ns = both_clocks(clock.now_ns)
         self.events = EventHub(subject.sites, subject.names, self._started_unix_ns, event_sinks, lossless=lossless)
         self._watching = watching
         self._watch: AnomalyWatch | None = None

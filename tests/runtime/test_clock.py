@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from wasmtrace.runtime.clock import IDLE_TICKS, Clock, Face
+from wasmtrace.runtime.clock import IDLE_TICKS, Clock, Face, both_clocks
 
 MS = 1_000_000
 
@@ -170,3 +170,10 @@ def test_a_face_attached_between_ticks_gets_its_own_part(clock: Clock, time: Fak
     time.now += 4 * MS
     clock.tick()
     assert (first.self_ns, second.self_ns) == ({1: 10 * MS}, {1: 4 * MS})
+
+
+def test_both_clocks_are_read_together() -> None:
+    """The first and the last try are interrupted, between the one clock and the other."""
+    own = iter([100, 900, 1000, 1010, 2000, 2700])
+    wall = iter([5_000, 6_000, 4_000])
+    assert both_clocks(lambda: next(own), lambda: next(wall)) == (1000, 6_000)
