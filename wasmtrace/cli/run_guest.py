@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -17,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from wasmtrace.api import Runtime, RuntimeConfig
+from wasmtrace.cli import end_process
 from wasmtrace.cli.anomaly_options import KILL_EXIT, AnomalyNotices
 from wasmtrace.cli.event_options import event_config
 from wasmtrace.cli.module_input import STANDARD_INPUT, module_name, read_module
@@ -37,6 +39,8 @@ _PATIENCE_SECONDS = 2.0
 """For writing what is known, before another signal ends that too."""
 _SWITCH_SECONDS = 0.0005
 """How long a Python thread may keep the others waiting: the clock's thread must not be late."""
+_BUSY_SECONDS = 0.02
+"""A guest that runs for so long may go on for a while: what Python does then keeps nobody waiting."""
 T = TypeVar("T")
 
 
@@ -89,7 +93,7 @@ def run_guest(arguments: argparse.Namespace) -> int:
         with Outputs(arguments) as outputs:
             return _run(arguments, outputs, signals)
     except _Stopped:
-        _end_process(signals.exit_code)
+        end_process(signals.exit_code)
     finally:
         signals.restore()
 
@@ -103,6 +107,7 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     sandbox = outputs.ready(sandbox, program)
     run = runtime.start(program, sandbox, invoke=arguments.invoke, invoke_args=_invoke_args(program, arguments))
     outputs.watch(run)
+    threading.Thread(target=_while_it_runs, args=(run, outputs), name="wasmtrace-prepare", daemon=True).start()
     ended = signals.wait(notices.or_fatal(run.wait), arguments.timeout)
     if not (ended and signals.wait(outputs.passed_on)):
         outputs.passed_on(_PATIENCE_SECONDS)
@@ -111,7 +116,7 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
         snapshot, code = _abandon(run, arguments.timeout, signals, notices)
         outputs.finish(snapshot)
         outputs.close()
-        _end_process(code)
+        end_process(code)
     result = run.result()
     try:
         if result.values:
@@ -123,6 +128,18 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
     if result.error is not None:
         raise result.error
     return exit_code(result)
+
+
+def _while_it_runs(run: Run, outputs: Outputs) -> None:
+    """What the end will need is made ready by a thread of its own, unless the guest ends at once."""
+    if not gc.isenabled():
+        gc.freeze()  # what is there stays: the collector need not look at it again
+        gc.enable()
+    if run.wait(_BUSY_SECONDS):
+        return
+    with contextlib.suppress(Exception):  # the end does it again, and tells
+        _ = run.instance.program.names
+        outputs.prepare()
 
 
 def _abandon(run: Run, timeout: float | None, signals: _Signals, notices: AnomalyNotices) -> tuple[Snapshot, int]:
@@ -146,14 +163,6 @@ def exit_code(result: RunResult) -> int:
             return TRAP_EXIT
         case _:
             return 1
-
-
-def _end_process(code: int) -> NoReturn:
-    """Ends without waiting for the guest, which may loop for ever."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
-    os._exit(code)
 
 
 def _in_background(work: Callable[[], T], signals: _Signals) -> T:
@@ -199,6 +208,7 @@ def _config(arguments: argparse.Namespace) -> RuntimeConfig:
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         slow_threshold_us=arguments.slow,
+        trace_functions=tuple(arguments.trace_function),
         fuel=not arguments.no_fuel,
         fuel_limit=arguments.fuel,
         max_memory_bytes=arguments.max_memory,
