@@ -5,7 +5,7 @@ Spec: binary/instructions.html
 
 from __future__ import annotations
 
-from wasmtrace.instrument.leb128 import encode_signed, encode_signed_padded, encode_u32
+from wasmtrace.instrument.leb128 import encode_signed, encode_u32
 from wasmtrace.instrument.opcodes import Op
 
 EMPTY_BLOCK = 0x40
@@ -19,11 +19,6 @@ def op(*opcodes: int) -> bytes:
 
 def i32_const(value: int) -> bytes:
     return bytes([Op.I32_CONST]) + encode_signed(value)
-
-
-def i32_const_fixed(value: int) -> bytes:
-    """A number below 2^27 whose code has the same length whatever it is."""
-    return bytes([Op.I32_CONST]) + encode_signed_padded(value, 4)
 
 
 def i64_const(value: int) -> bytes:
@@ -48,11 +43,6 @@ def call(funcidx: int) -> bytes:
 
 def return_call(funcidx: int) -> bytes:
     return bytes([Op.RETURN_CALL]) + encode_u32(funcidx)
-
-
-def return_call_fixed(funcidx: int) -> bytes:
-    """Of one length whatever the index: for a function whose index depends on which bodies came before."""
-    return bytes([Op.RETURN_CALL]) + encode_signed_padded(funcidx, 4)
 
 
 class MemoryOps:

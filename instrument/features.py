@@ -1,16 +1,11 @@
-"""Which proposals a module uses, by what stands in it, not by what its toolchain says.
-
-One pass over the code: each proposal's opcodes are stops until the first of them has been seen.
-"""
+"""Which proposals a module uses, by what stands in it, not by what its toolchain says."""
 
 from __future__ import annotations
 
-from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument.module import Module
-from wasmtrace.instrument.opcodes import OPCODES, Opcode
-from wasmtrace.instrument.scan import Scanner, read_index, stop_code
 from wasmtrace.instrument.sections.ids import SectionId
 from wasmtrace.instrument.sections.limits import DEFAULT_PAGE_BYTES_LOG2
+from wasmtrace.instrument.walk import survey
 
 MVP = "mvp"
 
@@ -37,34 +32,5 @@ def _of_sections(module: Module) -> set[str]:
 
 
 def _of_code(module: Module) -> set[str]:
-    by_code: dict[int, Opcode] = {stop_code(each): each for each in OPCODES}
-    left = {each.proposal for each in OPCODES} - {MVP}
-    found: set[str] = set()
-
-    def scanner() -> Scanner:
-        return Scanner([each.mnemonic for each in OPCODES if each.proposal in left])
-
-    scan = scanner()
-    data = module.data
-    for start, end in module.bodies:
-        position = _code_start(data, start, end)
-        while (stop := scan.next(data, position, end)) is not None:
-            _, position, code = stop
-            proposal = by_code[code].proposal
-            if proposal in left:
-                found.add(proposal)
-                left.discard(proposal)
-                scan = scanner()
-        if not left:
-            break
-    return found
-
-
-def _code_start(data: bytes, start: int, end: int) -> int:
-    groups, position = read_index(data, start, end)
-    for _ in range(groups):
-        position = read_index(data, position, end)[1]
-        if position >= end:
-            raise DecodeError(DecodeCode.UNEXPECTED_END, "expected a value type, got the end", offset=end)
-        position = read_index(data, position + (data[position] in (0x63, 0x64)), end)[1]
-    return position
+    seen = survey(module, fuel=False).seen_opcodes()
+    return {each.proposal for each in seen} - {MVP}

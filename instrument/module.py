@@ -15,8 +15,9 @@ from wasmtrace.errors import DecodeCode, DecodeError, UnsupportedError
 from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.sections.exports import Export, decode_exports
 from wasmtrace.instrument.sections.ids import PLACE, SectionId
-from wasmtrace.instrument.sections.imports import FUNC_KIND, Import, decode_imports
+from wasmtrace.instrument.sections.imports import FUNC_KIND, TABLE_KIND, Import, decode_imports
 from wasmtrace.instrument.sections.limits import MemoryType, read_memory_type
+from wasmtrace.instrument.sections.tables import decode_tables
 from wasmtrace.instrument.sections.types import FuncType, decode_types
 from wasmtrace.instrument.sections.vectors import expect_end, read_count, read_list
 
@@ -53,6 +54,8 @@ class Module:
     """By funcidx, imports first."""
     memories: list[MemoryType] = field(default_factory=list)
     """By memidx, imports first."""
+    table_is_64: list[bool] = field(default_factory=list)
+    """By tableidx, imports first: whether its indices are of type i64."""
     exports: list[Export] = field(default_factory=list)
     start: int | None = None
     data_count: int | None = None
@@ -168,11 +171,17 @@ def _decode_imports(module: Module, reader: Reader) -> None:
         elif each.memory is not None:
             module.memories.append(each.memory)
             module.imported_memory_count += 1
+        elif each.kind == TABLE_KIND:
+            module.table_is_64.append(each.table_is_64)
 
 
 def _decode_functions(module: Module, reader: Reader) -> None:
     module.function_typeidxs += read_list(reader, Reader.read_u32)
     expect_end(reader)
+
+
+def _decode_tables(module: Module, reader: Reader) -> None:
+    module.table_is_64 += decode_tables(reader)
 
 
 def _decode_memories(module: Module, reader: Reader) -> None:
@@ -231,6 +240,7 @@ _DECODERS: dict[SectionId, Callable[[Module, Reader], None]] = {
     SectionId.TYPE: _decode_types,
     SectionId.IMPORT: _decode_imports,
     SectionId.FUNCTION: _decode_functions,
+    SectionId.TABLE: _decode_tables,
     SectionId.MEMORY: _decode_memories,
     SectionId.EXPORT: _decode_exports,
     SectionId.START: _decode_start,

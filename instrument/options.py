@@ -31,6 +31,8 @@ class Options:
     events: tuple[str, ...] = ()
     event_capacity: int = DEFAULT_EVENT_CAPACITY
     trace_functions: tuple[str, ...] = ()
+    fuel: bool = True
+    """Whether fuel is counted, by function."""
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument.emit import MemoryOps
+from wasmtrace.instrument.kernel.host import Kernel
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.options import Options
@@ -46,6 +47,8 @@ class Plan:
     layout: Layout
     """Areas that come before the grow cells are fixed; later ones are known when the code has been walked."""
     memory: MemoryOps
+    kernel: Kernel
+    """The walk, which has seen all bodies once."""
     framed: Callable[[int], bool]
     """Whether a function that can be slow gets a frame: the user's globs."""
     events: Mapping[int, EventSite]
@@ -59,6 +62,8 @@ class Plan:
     grow_sites: list[GrowSite] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     framed_count: int = 0
+    fuel_per_call: tuple[int, ...] = ()
+    """By funcidx: the fuel of each call that its cell does not count."""
     _typeidxs: dict[FuncType, int] = field(default_factory=dict)
 
     def typeidx(self, functype: FuncType) -> int:

@@ -20,6 +20,7 @@ from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.calls import CallsProbe
 from wasmtrace.instrument.probes.events import EventsProbe
 from wasmtrace.instrument.probes.frames import FramesProbe, add_slow, add_slow_with, add_traced_with
+from wasmtrace.instrument.probes.fuel import FuelProbe
 from wasmtrace.instrument.probes.growth import GrowthProbe
 from wasmtrace.instrument.probes.host_calls import HostCallsProbe
 from wasmtrace.instrument.probes.ring import add_push
@@ -31,8 +32,8 @@ from wasmtrace.instrument.sections.limits import fixed_memory
 from wasmtrace.instrument.sections.references import REFERRING, decode_references
 from wasmtrace.instrument.sections.vectors import with_items_added
 from wasmtrace.instrument.selection import event_sites, frame_filter, traced_functions
-from wasmtrace.instrument.walk import Probe, Segment, Walk
-from wasmtrace.layout import EXPORT_NAME, Layout
+from wasmtrace.instrument.walk import MOST_BOUNDED, Probe, Walk, survey
+from wasmtrace.layout import EXPORT_NAME, GrowSite, Layout
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
 
 MAX_MEMORIES = 100
@@ -60,10 +61,8 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     plan, walk = _prepare(wasm, options)
     _check_function_count(plan)
     module = plan.module
-    code = [b"".join(walk.rewrite(ordinal)) for ordinal in range(len(module.bodies))]
+    code = [encode_u32(len(module.bodies) + len(plan.new_functions)), *walk.rewrite_all()]
     code += [each.encode() for each in plan.new_functions]
-    code.insert(0, encode_u32(len(module.bodies) + len(plan.new_functions)))
-    plan.layout = replace(plan.layout, grow_site_count=len(plan.grow_sites))
     _check_pages(plan.layout.pages)
     dropped = _stale_sections(module)
     sites = _site_table(plan, dropped)
@@ -78,16 +77,32 @@ def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: in
     the last `end`. None is for functions that are not in the module, and for an offset that is in no body:
     wasmtime gives 2^64 - 1 where it knows none, as for the innermost frame of an exhausted stack.
     """
-    plan, walk = _prepare(wasm, options)
-    ordinal = funcidx - len(plan.module.host_functions)
-    if not 0 <= ordinal < len(plan.module.bodies):
+    return Places(wasm, options).original_offset(funcidx, body_offset)
+
+
+class Places:
+    """Places in rewritten bodies, and what they mean in the module as it came."""
+
+    def __init__(self, wasm: bytes, options: Options) -> None:
+        """Raises as `instrument`."""
+        self._plan, self._walk = _prepare(wasm, options)
+
+    def original_offset(self, funcidx: int, body_offset: int) -> int | None:
+        """As the function of this name."""
+        ordinal = funcidx - len(self._plan.module.host_functions)
+        if not 0 <= ordinal < len(self._plan.module.bodies):
+            return None
+        _, segments, _ = self._walk.rewrite(ordinal)
+        for each in segments:
+            if each.new_offset <= body_offset < each.new_offset + each.length:
+                return each.old_offset + (body_offset - each.new_offset if each.copied else 0)
         return None
-    segments: list[Segment] = []
-    walk.rewrite(ordinal, segments)
-    for each in segments:
-        if each.new_offset <= body_offset < each.new_offset + each.length:
-            return each.old_offset + (body_offset - each.new_offset if each.copied else 0)
-    return None
+
+    def uncounted_fuel(self, funcidx: int, offset: int) -> int:
+        """Fuel that a call has used and its cell does not have, less what it has too much, when the call stands at the
+        instruction at `offset` of the module as it came; that instruction is counted."""
+        ordinal = funcidx - len(self._plan.module.host_functions)
+        return self._walk.rewrite(ordinal, offset)[2]
 
 
 def _check_function_count(plan: Plan) -> None:
@@ -133,28 +148,31 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
         event_capacity=options.event_capacity if events else 0,
     )
     memory = emit.MemoryOps(len(module.memories))
-    plan = Plan(module, options, layout, memory, frame_filter(module, options), events, unmatched)
+    # What the user names is timed, and so is every call if each is slow enough.
+    every = bool(options.include) or not options.slow_threshold_us
+    kernel = survey(module, fuel=options.fuel, most_bounded=0 if every else MOST_BOUNDED)
+    plan = Plan(module, options, layout, memory, kernel, frame_filter(module, options), events, unmatched)
     plan.traced, plan.unmatched_traced = traced_functions(module, options.trace_functions)
+    plan.grow_sites += [GrowSite(*each) for each in kernel.grow_sites()]
     ordinals = HostCallsProbe.errno_ordinals(plan)
     errno_count = sum(each is not None for each in ordinals)
-    plan.layout = replace(layout, errno_import_count=errno_count)
+    plan.layout = replace(layout, errno_import_count=errno_count, grow_site_count=len(plan.grow_sites))
     return plan, Walk(plan, _probes(plan))
 
 
 def _probes(plan: Plan) -> list[Probe]:
     push = add_push(plan)
     events = EventsProbe(plan)
-    if plan.options.level != TRACE:
-        return [CallsProbe(plan), events, HostCallsProbe(plan, events, None), GrowthProbe(plan, push)]
-    slow_with = add_slow_with(plan, push)
-    traced_with = add_traced_with(plan, push, slow_with) if plan.traced else None
-    return [
-        CallsProbe(plan),
-        events,
-        FramesProbe(plan, add_slow(plan, slow_with), traced_with),
-        HostCallsProbe(plan, events, slow_with, traced_with),
-        GrowthProbe(plan, push),
-    ]
+    probes: list[Probe] = [CallsProbe(plan), events]
+    slow_with = traced_with = None
+    if plan.options.level == TRACE:
+        slow_with = add_slow_with(plan, push)
+        traced_with = add_traced_with(plan, push, slow_with) if plan.traced else None
+        probes.append(FramesProbe(plan, add_slow(plan, slow_with), traced_with))
+    probes += [HostCallsProbe(plan, events, slow_with, traced_with), GrowthProbe(plan, push)]
+    if plan.options.fuel:
+        probes.append(FuelProbe(plan))
+    return probes
 
 
 def _stale_sections(module: Module) -> list[Section]:
@@ -209,6 +227,7 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         unmatched_events=plan.unmatched_events,
         traced=tuple(sorted(plan.traced)),
         unmatched_traced=plan.unmatched_traced,
+        fuel_per_call=plan.fuel_per_call,
     )
 
 

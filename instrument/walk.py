@@ -1,127 +1,98 @@
-"""The walk over function bodies: the only one, and it knows no probe by name.
+"""What the walk over function bodies is told: templates from the probes, facts from the module.
 
-A body grows only by insertion. What a probe wants is known by opcode (`stops`); where it may act is
-
-    locals' <enter> block <old code, stops replaced, landings followed by <land>> end <leave> end
-                                 <leave> stands before each exit by an instruction too
-
-A branch to the function's label lands at the end of the block, and so before <leave>. All insertions leave
-the operand stack as it was.
-
-Spec: valid/instructions.html#blocks, binary/modules.html#code-section
+The walk itself is `kernel/walk.c`. It knows no probe by name; what a probe may say is in `Probe`. All code that
+probes give leaves the operand stack as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from wasmtrace.errors import DecodeCode, DecodeError
-from wasmtrace.instrument.leb128 import encode_signed_padded, encode_u32
-from wasmtrace.instrument.opcodes import BY_MNEMONIC, Op
+from wasmtrace.instrument.emit import EMPTY_BLOCK
+from wasmtrace.instrument.instructions import decode_instructions
+from wasmtrace.instrument.kernel.host import MAX_BODY_BYTES, Inputs, Kernel, Segment, Templates, WalkError
+from wasmtrace.instrument.leb128 import encode_signed
+from wasmtrace.instrument.module import Module
+from wasmtrace.instrument.options import TRACE
 from wasmtrace.instrument.plan import Plan
-from wasmtrace.instrument.scan import Scanner, Stop, read_index, stop_code
-from wasmtrace.instrument.sections.types import I32, FuncType
+from wasmtrace.instrument.reader import Reader
+from wasmtrace.instrument.sections.ids import SectionId
+from wasmtrace.instrument.sections.imports import TAG_KIND
+from wasmtrace.instrument.sections.types import FuncType, read_valtype
+from wasmtrace.instrument.template import BodyClass
 from wasmtrace.sites import Skipped
 
-EXITS = ("return", "return_call", "return_call_indirect", "return_call_ref")
-LANDINGS = ("end", "loop")
-"""Where control goes on after an exception is caught: the label of a block, or of a loop."""
-CAN_BE_SLOW = (
-    *("loop", "call", "call_indirect", "call_ref", "return_call", "return_call_indirect", "return_call_ref"),
-    *("memory.copy", "memory.fill", "memory.init", "table.copy", "table.fill", "table.init", "table.grow"),
-    *("memory.grow", "memory.atomic.wait32", "memory.atomic.wait64"),
-    *("array.new", "array.new_default", "array.new_data", "array.new_elem", "array.fill", "array.copy"),
-    *("array.init_data", "array.init_elem"),
-)
-"""A body without any of these takes a bounded time."""
-MAX_BODY_BYTES = 7_654_321
-MAX_LOCALS = 50_000
-"""Limits of the engine (wasmparser's `limits.rs`)."""
-
-_TYPEIDX_BYTES = 3
-"""The engine takes at most 1,000,000 types. Always as many bytes, so that a body's length depends on no other
-body."""
-_EXIT_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in EXITS)
-_SLOW_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in CAN_BE_SLOW)
-_LANDING_CODES = frozenset(stop_code(BY_MNEMONIC[each]) for each in LANDINGS)
-
-
-@dataclass(slots=True)
-class Body:
-    """One function body of the module, as it came."""
-
-    funcidx: int
-    functype: FuncType
-    start: int
-    end: int
-    code_start: int
-    local_count: int
-    """Parameters and locals: the index of the first local that a probe may add."""
-    can_be_slow: bool = False
-    catches: bool = False
-    framed: bool = False
-    bare: bool = False
-    """No room for a frame within the engine's limits."""
-    stops: list[Stop] = field(default_factory=list)
+MOST_BOUNDED = 1000
+"""Instructions that a call may execute, with all that it calls, and still get no frame: less than a microsecond, a
+thousandth of a tick."""
+_MAY_BE_FRAMED, _MUST_BE_FRAMED = 1, 2
+_SKIPPED = {
+    1: "counted, but not timed: a frame would pass the engine's limits",
+    2: "not counted, not timed: any probe would pass the engine's limits",
+}
 
 
 class Probe:
-    """One kind of observation; each overrides what it wants. Code that it gives leaves the operand stack as it was.
+    """One kind of observation; each overrides what it wants. Code may have the holes of `template.py`."""
 
-    `first_local` is the index of the first of the locals that the probe asked for in this body.
-    """
-
-    stops: tuple[str, ...] = ()
-    """Mnemonics at which `replace` is asked; at calls of host functions it always is."""
-    wants_exits = False
-    """Whether `leave` and `land` may give code, so that exits and landings must be found."""
-
-    def locals(self, body: Body) -> int:
-        """How many i32 locals it adds."""
+    def locals(self, body_class: BodyClass) -> int:
+        """How many i32 locals it adds. At most one probe asks for any."""
         return 0
 
-    def enter(self, body: Body, first_local: int) -> bytes:
+    def enter(self, body_class: BodyClass) -> bytes:
         """Code at the start of the body."""
         return b""
 
-    def leave(self, body: Body, first_local: int) -> bytes:
+    def leave(self, body_class: BodyClass) -> bytes:
         """Code before each exit."""
         return b""
 
-    def land(self, body: Body, first_local: int) -> bytes:
+    def land(self, body_class: BodyClass) -> bytes:
         """Code where control goes on after a caught exception."""
         return b""
 
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        """What stands in place of the instruction, None for the instruction itself."""
+    def own_code(self) -> Mapping[int, bytes]:
+        """By funcidx: what stands in the hole `OWN_CODE`."""
+        return {}
+
+    def host_call(self, funcidx: int) -> bytes:
+        """What stands in place of `call` of an import."""
+        return b""
+
+    def host_tail_call(self, funcidx: int) -> bytes:
+        """What stands in place of `return_call` of an import. Asked only for those that are called so."""
+        return b""
+
+    def grow(self, memidx: int) -> bytes:
+        """What stands in place of `memory.grow`."""
+        return b""
+
+    def count_fuel(self) -> tuple[bytes, bytes, bytes] | None:
+        """What adds `AMOUNT` to the fuel of the function; and what stands before and after code that pushes an i64, to
+        add that."""
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What is put around and into one body."""
-
-    locals: int
-    enter: bytes
-    leave: bytes
-    land: bytes
-
-
-Edit = tuple[int, int, bytes]
-"""The old bytes from one offset to another, and what takes their place."""
-
-
-class Segment(NamedTuple):
-    """A piece of a new body. Copied bytes have their places one by one, code of a probe has one for all."""
-
-    new_offset: int
-    """From the new body's first byte after its size."""
-    length: int
-    old_offset: int
-    """In the old module."""
-    copied: bool
+def survey(module: Module, *, fuel: bool, most_bounded: int = MOST_BOUNDED) -> Kernel:
+    """The walk's first pass. Raises DecodeError, UnsupportedError."""
+    inputs = Inputs(
+        data=module.data,
+        bodies=module.bodies,
+        typeidxs=module.function_typeidxs,
+        types=[(len(each.params), len(each.results)) if each is not None else (0, 0) for each in module.types],
+        host_count=len(module.host_functions),
+        memory_is_64=[each.is_64 for each in module.memories],
+        table_is_64=module.table_is_64,
+        exceptions=module.section(SectionId.TAG) is not None or any(each.kind == TAG_KIND for each in module.imports),
+        fuel=fuel,
+    )
+    for funcidx in {typeidx: funcidx for funcidx, typeidx in enumerate(module.function_typeidxs)}.values():
+        module.function_type(funcidx)
+    kernel = Kernel(inputs)
+    with _explained(module):
+        kernel.survey(most_bounded)
+    return kernel
 
 
 class Walk:
@@ -130,162 +101,117 @@ class Walk:
     def __init__(self, plan: Plan, probes: Sequence[Probe]) -> None:
         self._plan = plan
         self._probes = probes
-        exits = any(probe.wants_exits for probe in probes)
-        wanted = {mnemonic for probe in probes for mnemonic in probe.stops}
-        if exits:
-            wanted |= {*EXITS, "try_table"}
-        self._host_count = len(plan.module.host_functions)
-        self._scanner = Scanner(wanted, self._host_count)
-        self._first_scanner = Scanner(wanted | set(CAN_BE_SLOW), self._host_count) if exits else self._scanner
-        self._wanted = wanted
-        self._wanted_codes = frozenset(stop_code(BY_MNEMONIC[each]) for each in wanted)
+        self._kernel = plan.kernel
+        self._kernel.configure(self._templates())
 
-    def rewrite(self, ordinal: int, segments: list[Segment] | None = None) -> list[bytes]:
-        """The new body of the `ordinal`-th function that is not imported, in pieces, its size first.
+    def rewrite_all(self) -> Iterator[bytes]:
+        """The new bodies, each with its size before it, in batches; then what the plan asks for is known."""
+        with _explained(self._plan.module):
+            yield from self._kernel.rewrite()
+        plan = self._plan
+        plan.framed_count = self._kernel.framed_count
+        plan.fuel_per_call = tuple(self._kernel.per_call()) if plan.options.fuel else ()
+        plan.skipped += [Skipped(funcidx, _SKIPPED[how]) for funcidx, how in self._kernel.skipped().items()]
 
-        `segments`, if given, takes where each byte of the new body came from, in order.
-        """
-        body = self._survey(ordinal)
-        frame = self._frame(body)
-        pieces = self._assemble(body, frame, segments)
-        size = sum(map(len, pieces))
-        if size > MAX_BODY_BYTES or body.local_count + frame.locals > MAX_LOCALS:
-            pieces, size = self._without_frame(body, segments)
-        self._plan.framed_count += body.framed
-        return [encode_u32(size), *pieces]
+    def rewrite(self, ordinal: int, asked_offset: int = 0) -> tuple[bytes, list[Segment], int]:
+        """The new body of the `ordinal`-th function that is not imported, its size first; where each of its bytes came
+        from, in order; and of a call that is at the instruction at `asked_offset`, its fuel that no cell has, less
+        what its cells have too much."""
+        with _explained(self._plan.module):
+            return self._kernel.rewrite_one(ordinal, asked_offset)
 
-    def _survey(self, ordinal: int) -> Body:
-        """Locals, stops, and what the function can do."""
-        module = self._plan.module
-        data = module.data
-        start, end = module.bodies[ordinal]
-        funcidx = ordinal + len(module.function_typeidxs) - len(module.bodies)
-        functype = module.function_type(funcidx)
-        groups, position = read_index(data, start, end)
-        local_count = len(functype.params)
-        for _ in range(groups):
-            count, position = read_index(data, position, end)
-            if position >= end:
-                raise DecodeError(DecodeCode.UNEXPECTED_END, "expected a value type, got the end", offset=end)
-            local_count += count
-            position = read_index(data, position + (data[position] in (0x63, 0x64)), end)[1]
-        if local_count >= 1 << 32:
-            raise DecodeError(
-                DecodeCode.BAD_BODY, f"expected fewer than 2^32 locals, got {local_count}", offset=start, index=ordinal
-            )
-        body = Body(funcidx, functype, start, end, position, local_count)
-        self._find_stops(data, body)
-        return body
+    def _templates(self) -> Templates:
+        plan, probes = self._plan, self._probes
+        module = plan.module
+        hosts = range(len(module.host_functions))
+        tail_called = frozenset(self._kernel.tail_called())
 
-    def _find_stops(self, data: bytes, body: Body) -> None:
-        position, end = body.code_start, body.end
-        scanner, wanted, stops = self._first_scanner, self._wanted_codes, body.stops
-        while (stop := scanner.next(data, position, end)) is not None:
-            place, position, code = stop
-            if code in _SLOW_CODES:
-                body.can_be_slow = True
-                scanner = self._scanner
-            body.catches = body.catches or code == Op.TRY_TABLE
-            if code in wanted or (code == Op.CALL and self._is_host_call(data, place, end)):
-                stops.append(stop)
-        if body.catches:
-            scanner = Scanner(self._wanted | set(LANDINGS), self._host_count)
-            body.stops = scanner.all(data, body.code_start, end)
+        leave = [b"".join(probe.leave(each) for probe in probes) for each in BodyClass]
+        add = next((each for each in (probe.count_fuel() for probe in probes) if each is not None), (b"", b"", b""))
+        return Templates(
+            enter=[b"".join(probe.enter(each) for probe in probes) for each in BodyClass],
+            leave=leave,
+            land=[b"".join(probe.land(each) for probe in probes) for each in BodyClass],
+            class_locals=[sum(probe.locals(each) for probe in probes) for each in BodyClass],
+            add=add[0],
+            add_before=add[1],
+            add_after=add[2],
+            block_types=self._block_types() if any(leave) else {},
+            own_code={funcidx: code for probe in probes for funcidx, code in probe.own_code().items()},
+            host_calls=[b"".join(probe.host_call(each) for probe in probes) for each in hosts],
+            host_tail_calls=[
+                b"".join(probe.host_tail_call(each) for probe in probes) if each in tail_called else b""
+                for each in hosts
+            ],
+            growers=[b"".join(probe.grow(each) for probe in probes) for each in range(len(module.memories))],
+            flags=self._flags(),
+            calls_offset=plan.layout.calls_offset,
+            fuel_offset=plan.layout.fuel_offset,
+        )
 
-    def _is_host_call(self, data: bytes, position: int, end: int) -> bool:
-        return read_index(data, position + 1, end)[0] < self._host_count
+    def _flags(self) -> bytes:
+        plan = self._plan
+        count = len(plan.module.function_typeidxs)
+        if plan.options.level != TRACE:
+            return bytes(count)
+        flags = bytearray(_MAY_BE_FRAMED if plan.framed(funcidx) else 0 for funcidx in range(count))
+        for funcidx in plan.traced:
+            flags[funcidx] |= _MUST_BE_FRAMED
+        return bytes(flags)
 
-    def _frame(self, body: Body) -> Frame:
-        enter = leave = land = b""
-        first_local = body.local_count
-        for probe in self._probes:
-            added = probe.locals(body)
-            enter += probe.enter(body, first_local)
-            leave += probe.leave(body, first_local)
-            land += probe.land(body, first_local)
-            first_local += added
-        return Frame(first_local - body.local_count, enter, leave, land)
+    def _block_types(self) -> dict[int, bytes]:
+        """Of the block that takes branches to the function's label, by the function's typeidx."""
+        plan = self._plan
+        module = plan.module
+        used = dict.fromkeys(module.function_typeidxs[len(module.host_functions) :])
+        types = ((typeidx, module.types[typeidx]) for typeidx in used)
+        return {typeidx: self._block_type(each.results) for typeidx, each in types if each is not None}
 
-    def _assemble(self, body: Body, frame: Frame, segments: list[Segment] | None) -> list[bytes]:
-        data = self._plan.module.data
-        start = self._block(body.functype) if frame.leave else b""
-        pieces = [_with_locals(data, body, frame.locals) + frame.enter + start]
-        places = [body.code_start]
-        position = body.code_start
-        for place, after, new in self._edits(body, frame):
-            pieces += (data[position:place], new)
-            places += (position, place)
-            position = after
-        pieces.append(data[position : body.end])
-        places.append(position)
-        if frame.leave:
-            pieces.append(frame.leave + b"\x0b")
-            places.append(body.end - 1)
-        if segments is not None:
-            segments[:] = _segments(pieces, places)
-        return pieces
-
-    def _edits(self, body: Body, frame: Frame) -> Iterator[Edit]:
-        for place, after, code in body.stops:
-            if code == Op.RETURN:
-                if frame.leave:
-                    yield place, place, frame.leave
-                continue
-            if code in _LANDING_CODES:
-                if frame.land and after < body.end:
-                    yield after, after, frame.land
-                continue
-            new = self._replacement(body, code, place, after)
-            leave = frame.leave if code in _EXIT_CODES else b""
-            if new is not None:
-                yield place, after, leave + new
-            elif leave:
-                yield place, place, leave
-
-    def _replacement(self, body: Body, code: int, place: int, after: int) -> bytes | None:
-        for probe in self._probes:
-            new = probe.replace(body, code, place, after)
-            if new is not None:
-                return new
-        return None
-
-    def _block(self, functype: FuncType) -> bytes:
-        """The start of the block that takes branches to the function's label."""
-        results = functype.results
+    def _block_type(self, results: tuple[bytes, ...]) -> bytes:
         if not results:
-            return bytes([Op.BLOCK, 0x40])
+            return bytes([EMPTY_BLOCK])
         if len(results) == 1:
-            return bytes([Op.BLOCK]) + results[0]
-        typeidx = self._plan.typeidx(FuncType((), results))
-        return bytes([Op.BLOCK]) + encode_signed_padded(typeidx, _TYPEIDX_BYTES)
-
-    def _without_frame(self, body: Body, segments: list[Segment] | None) -> tuple[list[bytes], int]:
-        """The body with no locals added, or as it came, for one that would pass the engine's limits."""
-        body.bare = True
-        pieces = self._assemble(body, self._frame(body), segments)
-        size = sum(map(len, pieces))
-        if size <= MAX_BODY_BYTES:
-            reason = "counted, but not timed: a frame would pass the engine's limits"
-        else:
-            reason = "not counted, not timed: any probe would pass the engine's limits"
-            pieces, size = [self._plan.module.data[body.start : body.end]], body.end - body.start
-            if segments is not None:
-                segments[:] = [Segment(0, size, body.start, copied=True)]
-        self._plan.skipped.append(Skipped(body.funcidx, reason))
-        return pieces, size
+            return results[0]
+        return encode_signed(self._plan.typeidx(FuncType((), results)))
 
 
-def _segments(pieces: list[bytes], places: list[int]) -> Iterator[Segment]:
-    """The odd pieces were copied, the even ones (from 0) are code of probes."""
-    offset = 0
-    for number, (piece, place) in enumerate(zip(pieces, places, strict=True)):
-        yield Segment(offset, len(piece), place, copied=number % 2 == 1)
-        offset += len(piece)
+class _explained:
+    """Turns what the walk says of a bad body into the plain decoder's error."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, WalkError):
+            _explain(self._module, error)
 
 
-def _with_locals(data: bytes, body: Body, added: int) -> bytes:
-    """The local declarations with `added` more i32 at the end."""
-    if not added:
-        return data[body.start : body.code_start]
-    groups, after = read_index(data, body.start, body.end)
-    return encode_u32(groups + 1) + data[after : body.code_start] + encode_u32(added) + I32
+def _explain(module: Module, error: WalkError) -> None:
+    """Raises DecodeError, UnsupportedError."""
+    start, end = module.bodies[error.ordinal]
+    reader = Reader(module.data, start, end)
+    local_count = 0
+    for _ in range(reader.read_u32()):
+        local_count += reader.read_u32()
+        read_valtype(reader)
+    if local_count >= 1 << 32:
+        raise DecodeError(
+            DecodeCode.BAD_BODY,
+            f"expected fewer than 2^32 locals, got {local_count}",
+            offset=start,
+            index=error.ordinal,
+        ) from None
+    for _ in decode_instructions(module.data, reader.position, end):
+        pass
+    raise DecodeError(
+        DecodeCode.BAD_BODY,
+        "expected blocks and indices that the module has",
+        offset=error.offset,
+        index=error.ordinal,
+    ) from None
+
+
+__all__ = ["MAX_BODY_BYTES", "MOST_BOUNDED", "Probe", "Segment", "Walk", "survey"]

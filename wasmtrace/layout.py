@@ -3,7 +3,7 @@
 The rewriter appends one linear memory of fixed size to a module. Probes store in it, the host reads it from
 outside while the guest runs. No offset is spelled anywhere but here. All cells are little-endian, 8 bytes.
 
-    header | memory cells | errno cells | calls | slow calls | slow µs | slowest µs | ring | events | grow cells |
+    header | memory cells | errno cells | calls | slow calls | slow µs | slowest µs | fuel | ring | events | grow cells |
     shadow stack
 
 The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area. The grow
@@ -36,7 +36,7 @@ from wasmtrace.errors import InstrumentError
 MAGIC = 0x0045_4341_5254_4D57
 """`WMTRACE` and a zero byte, as a little-endian u64."""
 
-VERSION = 3
+VERSION = 4
 PAGE_BYTES = 65536
 CELL_BYTES = 8
 SITE_BITS = 20
@@ -183,8 +183,12 @@ class Layout:
         return self.slow_us_offset + self.function_count * CELL_BYTES
 
     @property
-    def ring_offset(self) -> int:
+    def fuel_offset(self) -> int:
         return self.slowest_us_offset + self.function_count * CELL_BYTES
+
+    @property
+    def ring_offset(self) -> int:
+        return self.fuel_offset + self.function_count * CELL_BYTES
 
     @property
     def events_offset(self) -> int:

@@ -72,6 +72,9 @@ class SiteTable:
     """Functions, imports too, each of whose calls becomes a record, by index."""
     unmatched_traced: tuple[str, ...] = ()
     """Globs for these that match no function."""
+    fuel_per_call: tuple[int, ...] = ()
+    """By funcidx, imports first: the fuel of each call that the function's cell does not count. Empty if no fuel is
+    counted."""
 
     @property
     def function_count(self) -> int:
@@ -92,6 +95,7 @@ class SiteTable:
             "unmatched_events": list(self.unmatched_events),
             "traced": list(self.traced),
             "unmatched_traced": list(self.unmatched_traced),
+            "fuel_per_call": list(self.fuel_per_call),
         }
 
     @classmethod
@@ -112,6 +116,7 @@ class SiteTable:
             unmatched_events=tuple(map(str, value["unmatched_events"])),
             traced=tuple(map(int, value["traced"])),
             unmatched_traced=tuple(map(str, value["unmatched_traced"])),
+            fuel_per_call=tuple(map(int, value["fuel_per_call"])),
         )
 
 

@@ -9,13 +9,13 @@ Not seen: which of its callers called it.
 from __future__ import annotations
 
 from wasmtrace.instrument.plan import Plan
-from wasmtrace.instrument.walk import Body, Probe
+from wasmtrace.instrument.template import CALLS_CELL, BodyClass
+from wasmtrace.instrument.walk import Probe
 
 
 class CallsProbe(Probe):
     def __init__(self, plan: Plan) -> None:
-        self._count = plan.memory.count
-        self._calls_cell = plan.layout.calls_cell
+        self._memory = plan.memory
 
-    def enter(self, body: Body, first_local: int) -> bytes:
-        return self._count(self._calls_cell(body.funcidx))
+    def enter(self, body_class: BodyClass) -> bytes:
+        return self._memory.count(CALLS_CELL)

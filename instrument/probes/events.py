@@ -10,13 +10,16 @@ Not seen: parameters of other types and those after the fourth; results.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wasmtrace import layout as cells
 from wasmtrace.instrument import emit
 from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import FENCE, depth_of
 from wasmtrace.instrument.sections.types import F32, F64, I32, I64, FuncType
-from wasmtrace.instrument.walk import Body, Probe
+from wasmtrace.instrument.template import OWN_CODE, BodyClass
+from wasmtrace.instrument.walk import Probe
 from wasmtrace.sites import EventSite
 
 _TYPES = {"i": I32, "l": I64, "f": F32, "d": F64}
@@ -123,5 +126,8 @@ class EventsProbe(Probe):
         numeric = [index for index, each in enumerate(params) if each in _TYPES.values()]
         return numeric[: len(site.kinds)]
 
-    def enter(self, body: Body, first_local: int) -> bytes:
-        return self.tell(body.funcidx)
+    def enter(self, body_class: BodyClass) -> bytes:
+        return OWN_CODE if self._events else b""
+
+    def own_code(self) -> Mapping[int, bytes]:
+        return {funcidx: self.tell(funcidx) for funcidx in self._plan.events}

@@ -5,7 +5,8 @@ and on its way out whether the clock has moved by the threshold. Timed to a tick
 the user asked for (`plan.traced`), whatever it does, each call.
 Inserted: on entry `frame[sp] = clock | funcidx; saved = sp; sp += 8`; before each exit `sp = saved`, and a
 call of `slow(saved)` if the frame lies below the watermark, that is, if the host found it old at the last
-tick; of a function that was asked for, always a call of `traced_with(saved, 0)`. Where control goes on after a caught exception, `sp = saved + 8`.
+tick; of a function that was asked for, always a call of `traced_with(saved, 0)`. Where control goes on after a
+caught exception, `sp = saved + 8`.
 Written: the shadow stack and its pointer; by `slow`, the slow-call cells, the watermark and the ring; by `traced_with`
 its counters, the clock and the ring.
 Not seen: leaf functions without a loop (they take a bounded time, counted in their caller's), functions left
@@ -20,7 +21,8 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import depth_of
 from wasmtrace.instrument.sections.types import I32, I64, FuncType
-from wasmtrace.instrument.walk import Body, Probe
+from wasmtrace.instrument.template import FIRST_LOCAL, FUNCIDX, BodyClass
+from wasmtrace.instrument.walk import Probe
 
 
 def add_slow_with(plan: Plan, push: int) -> int:
@@ -163,21 +165,18 @@ def add_slow(plan: Plan, slow_with: int) -> int:
     return plan.add_function(FuncType((I32,), ()), code)
 
 
-def enter_around(plan: Plan, saved: int) -> tuple[bytes, bytes]:
-    """The code that pushes a frame, before and after the constant that is its funcidx.
-
-    From there on the frame's address is in local `saved`.
-    """
-    memory = plan.memory
-    before = memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_tee(saved) + memory.i64_cell(cells.CLOCK_OFFSET)
-    after = emit.op(Op.I64_OR) + memory.i64_store() + set_stack_pointer(plan, saved, above=True)
-    return before, after
-
-
 def enter(plan: Plan, funcidx: int, saved: int) -> bytes:
-    """Pushes the frame of `funcidx`."""
-    before, after = enter_around(plan, saved)
-    return before + emit.i64_const(funcidx) + after
+    """Pushes the frame of `funcidx`; from there on its address is in local `saved`."""
+    memory = plan.memory
+    return (
+        memory.i32_cell(cells.STACK_POINTER_OFFSET)
+        + emit.local_tee(saved)
+        + memory.i64_cell(cells.CLOCK_OFFSET)
+        + emit.i64_const(funcidx)
+        + emit.op(Op.I64_OR)
+        + memory.i64_store()
+        + set_stack_pointer(plan, saved, above=True)
+    )
 
 
 def set_stack_pointer(plan: Plan, saved: int, *, above: bool) -> bytes:
@@ -198,61 +197,35 @@ def if_below_watermark(plan: Plan, saved: int, then: bytes) -> bytes:
 
 
 class FramesProbe(Probe):
-    wants_exits = True
-
     def __init__(self, plan: Plan, slow: int, traced_with: int | None = None) -> None:
         """`traced_with` is None where no function was asked for."""
         self._plan = plan
         self._slow = slow
         self._traced_with = traced_with
-        self._code_of_local: dict[tuple[int, bool], tuple[bytes, bytes, bytes]] = {}
 
-    def _traced(self, body: Body) -> bool:
-        return body.funcidx in self._plan.traced
+    def locals(self, body_class: BodyClass) -> int:
+        return 0 if body_class is BodyClass.PLAIN else 1
 
-    def _framed(self, body: Body) -> bool:
-        chosen = self._traced(body) or (body.can_be_slow and self._plan.framed(body.funcidx))
-        return chosen and not body.bare
+    def enter(self, body_class: BodyClass) -> bytes:
+        if body_class is BodyClass.PLAIN:
+            return b""
+        if body_class is BodyClass.GUARDED:
+            return self._plan.memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_set(FIRST_LOCAL)
+        return enter(self._plan, FUNCIDX, FIRST_LOCAL)
 
-    def _guarded(self, body: Body) -> bool:
-        """It has no frame, but catches exceptions, which may have passed functions that have."""
-        return body.catches and body.can_be_slow and not body.bare
+    def leave(self, body_class: BodyClass) -> bytes:
+        if body_class is BodyClass.PLAIN:
+            return b""
+        code = set_stack_pointer(self._plan, FIRST_LOCAL, above=False)
+        if body_class is BodyClass.GUARDED:
+            # A catch clause may name the function's label: control then goes on after the body.
+            return code
+        if body_class is BodyClass.ALWAYS and self._traced_with is not None:
+            return code + emit.local_get(FIRST_LOCAL) + emit.i64_const(0) + emit.call(self._traced_with)
+        record = emit.local_get(FIRST_LOCAL) + emit.call(self._slow)
+        return code + if_below_watermark(self._plan, FIRST_LOCAL, record)
 
-    def _code(self, body: Body, saved: int) -> tuple[bytes, bytes, bytes]:
-        """What all frames that are kept in local `saved` share: before and after the funcidx, and on the way
-        out."""
-        key = (saved, self._traced(body))
-        found = self._code_of_local.get(key)
-        if found is None:
-            before, after = enter_around(self._plan, saved)
-            leave = set_stack_pointer(self._plan, saved, above=False) + self._record(saved, traced=key[1])
-            found = self._code_of_local[key] = (before, after, leave)
-        return found
-
-    def _record(self, saved: int, *, traced: bool) -> bytes:
-        if traced and self._traced_with is not None:
-            return emit.local_get(saved) + emit.i64_const(0) + emit.call(self._traced_with)
-        return if_below_watermark(self._plan, saved, emit.local_get(saved) + emit.call(self._slow))
-
-    def locals(self, body: Body) -> int:
-        body.framed = self._framed(body)
-        return 1 if body.framed or self._guarded(body) else 0
-
-    def enter(self, body: Body, first_local: int) -> bytes:
-        if body.framed:
-            before, after, _ = self._code(body, first_local)
-            return before + emit.i64_const(body.funcidx) + after
-        if self._guarded(body):
-            return self._plan.memory.i32_cell(cells.STACK_POINTER_OFFSET) + emit.local_set(first_local)
-        return b""
-
-    def leave(self, body: Body, first_local: int) -> bytes:
-        if body.framed:
-            return self._code(body, first_local)[2]
-        # A catch clause may name the function's label: control then goes on after the body.
-        return set_stack_pointer(self._plan, first_local, above=False) if self._guarded(body) else b""
-
-    def land(self, body: Body, first_local: int) -> bytes:
-        if body.catches and (body.framed or self._guarded(body)):
-            return set_stack_pointer(self._plan, first_local, above=body.framed)
-        return b""
+    def land(self, body_class: BodyClass) -> bytes:
+        if body_class is BodyClass.PLAIN:
+            return b""
+        return set_stack_pointer(self._plan, FIRST_LOCAL, above=body_class is not BodyClass.GUARDED)

@@ -14,25 +14,20 @@ Spec: exec/instructions.html#exec-memory-grow
 from __future__ import annotations
 
 from wasmtrace import layout as cells
-from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument import emit
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes.ring import depth_of
-from wasmtrace.instrument.scan import read_index
 from wasmtrace.instrument.sections.types import I32, I64, FuncType
-from wasmtrace.instrument.walk import Body, Probe
-from wasmtrace.layout import GrowSite
+from wasmtrace.instrument.template import FUNCIDX, SITE
+from wasmtrace.instrument.walk import Probe
 
 
 class GrowthProbe(Probe):
-    stops: tuple[str, ...] = ("memory.grow",)
-
     def __init__(self, plan: Plan, push: int) -> None:
         self._plan = plan
         self._growers = [self._add_grower(memidx, push) for memidx in range(len(plan.module.memories))]
-        self._sites: dict[GrowSite, int] = {}
 
     def _add_grower(self, memidx: int, push: int) -> int:
         """Appends `grow(delta, site i32, funcidx i64) -> pages`; delta and pages are i64 for memory64."""
@@ -40,7 +35,7 @@ class GrowthProbe(Probe):
         memory = plan.memory
         is_64 = plan.module.memories[memidx].is_64
         address = I64 if is_64 else I32
-        delta, site, funcidx, result, cell = range(5)
+        delta, site, funcidx, result, cell, cell_of_fuel = range(6)
         index = encode_u32(memidx)
         wide = b"" if is_64 else emit.op(Op.I64_EXTEND_I32_U)
         minus_one = emit.i64_const(-1) if is_64 else emit.i32_const(-1)
@@ -75,7 +70,7 @@ class GrowthProbe(Probe):
         field = plan.layout.grow_offset
         refused = memory.add_at_address(cell, field + cells.GROW_FAILED_FIELD, emit.i64_const(1))
         size = emit.op(Op.MEMORY_SIZE) + index + wide
-        grown = (
+        grown = self._count_fuel(funcidx, cell_of_fuel, wide_delta) + (
             memory.add_at_address(cell, field + cells.GROW_PAGES_FIELD, wide_delta)
             + emit.i32_const(0)
             + size
@@ -86,7 +81,18 @@ class GrowthProbe(Probe):
         note += wide_delta + emit.op(Op.I64_EQZ, Op.I32_EQZ, Op.IF, emit.EMPTY_BLOCK)
         note += self._record(push, funcidx, memidx << 1, wide_delta) + emit.op(Op.END, Op.END)
         code = find_cell + grow + note + emit.local_get(result)
-        return plan.add_function(FuncType((address, I32, I64), (address,)), code, (address, I32))
+        return plan.add_function(FuncType((address, I32, I64), (address,)), code, (address, I32, I32))
+
+    def _count_fuel(self, funcidx: int, cell: int, wide_delta: bytes) -> bytes:
+        """To grow costs as much fuel as it gives pages, and nothing if it is refused."""
+        if not self._plan.options.fuel:
+            return b""
+        find_cell = emit.local_get(funcidx) + emit.op(Op.I32_WRAP_I64) + emit.i32_const(3) + emit.op(Op.I32_SHL)
+        return (
+            find_cell
+            + emit.local_set(cell)
+            + self._plan.memory.add_at_address(cell, self._plan.layout.fuel_offset, wide_delta)
+        )
 
     def _record(self, push: int, funcidx: int, payload: int, wide_delta: bytes) -> bytes:
         memory = self._plan.memory
@@ -102,14 +108,5 @@ class GrowthProbe(Probe):
             + emit.call(push)
         )
 
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        if code != Op.MEMORY_GROW:
-            return None
-        memidx = read_index(self._plan.module.data, position + 1, end)[0]
-        if memidx >= len(self._growers):
-            message = f"expected a memory index below {len(self._growers)}, got {memidx}"
-            raise DecodeError(DecodeCode.BAD_INDEX, message, offset=position)
-        site = self._sites.setdefault(GrowSite(body.funcidx, memidx), len(self._sites))
-        if site == len(self._plan.grow_sites):
-            self._plan.grow_sites.append(GrowSite(body.funcidx, memidx))
-        return emit.i32_const_fixed(site) + emit.i64_const(body.funcidx) + emit.call(self._growers[memidx])
+    def grow(self, memidx: int) -> bytes:
+        return emit.i32_const(SITE) + emit.i64_const(FUNCIDX) + emit.call(self._growers[memidx])

@@ -19,10 +19,9 @@ from wasmtrace.instrument.opcodes import Op
 from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.probes import frames
 from wasmtrace.instrument.probes.events import EventsProbe
-from wasmtrace.instrument.scan import read_index
 from wasmtrace.instrument.sections.imports import Import
 from wasmtrace.instrument.sections.types import I32, FuncType
-from wasmtrace.instrument.walk import Body, Probe
+from wasmtrace.instrument.walk import Probe
 
 WASI_MODULES = frozenset(("wasi_snapshot_preview1", "wasi_unstable"))
 """Every function of these that returns one i32 returns an errno. Source: WASI's `preview1/witx`."""
@@ -33,11 +32,7 @@ def returns_errno(host_function: Import, functype: FuncType) -> bool:
 
 
 class HostCallsProbe(Probe):
-    stops: tuple[str, ...] = ("return_call",)
-
-    def __init__(
-        self, plan: Plan, events: EventsProbe, slow_with: int | None, traced_with: int | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, events: EventsProbe, slow_with: int | None, traced_with: int | None = None) -> None:
         """`slow_with` is None where host calls get no frames; `traced_with` records those that the user asked for."""
         self._plan = plan
         self._traced_with = traced_with
@@ -124,12 +119,8 @@ class HostCallsProbe(Probe):
                 ordinals.append(None)
         return ordinals
 
-    def replace(self, body: Body, code: int, position: int, end: int) -> bytes | None:
-        if code not in (Op.CALL, Op.RETURN_CALL):
-            return None
-        funcidx = read_index(self._plan.module.data, position + 1, end)[0]
-        if funcidx >= len(self._wrappers):
-            return None
-        if code == Op.CALL:
-            return emit.call(self._wrappers[funcidx])
-        return emit.return_call_fixed(self._tail_wrapper(funcidx))
+    def host_call(self, funcidx: int) -> bytes:
+        return emit.call(self._wrappers[funcidx])
+
+    def host_tail_call(self, funcidx: int) -> bytes:
+        return emit.return_call(self._tail_wrapper(funcidx))

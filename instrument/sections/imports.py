@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument.reader import Reader
-from wasmtrace.instrument.sections.limits import MemoryType, read_limits, read_memory_type
+from wasmtrace.instrument.sections.limits import IS_64, MemoryType, read_limits, read_memory_type
 from wasmtrace.instrument.sections.types import read_valtype
 from wasmtrace.instrument.sections.vectors import expect_end, read_list
 
@@ -26,6 +26,7 @@ class Import:
     kind: int
     typeidx: int | None = None
     memory: MemoryType | None = None
+    table_is_64: bool = False
 
 
 def _read_import(reader: Reader) -> Import:
@@ -37,8 +38,8 @@ def _read_import(reader: Reader) -> Import:
         return Import(module, name, kind, typeidx=reader.read_u32())
     if kind == TABLE_KIND:
         read_valtype(reader)
-        read_limits(reader)
-        return Import(module, name, kind)
+        flags, _, _ = read_limits(reader)
+        return Import(module, name, kind, table_is_64=bool(flags & IS_64))
     if kind == MEMORY_KIND:
         return Import(module, name, kind, memory=read_memory_type(reader))
     if kind == GLOBAL_KIND:

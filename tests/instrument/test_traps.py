@@ -222,10 +222,10 @@ def depth_reached(make: Callable[[], Guest]) -> int:
     return int(depth.value(guest.store))
 
 
-def growth(fields: str, level: str, factor: int) -> float:
+def growth(fields: str, level: str, factor: int, *, fuel: bool = True) -> float:
     """How much deeper than plain the rewritten recursion gets in a stack of `factor` times the size."""
     wasm, roomy = recursion(fields), factor * PLAIN_STACK
-    options = Options(level=level, max_stack_bytes=roomy)
+    options = Options(level=level, max_stack_bytes=roomy, fuel=fuel)
     plain = depth_reached(lambda: Guest(wasm, hosts(), wasm_engine=engine(PLAIN_STACK)))
     return depth_reached(lambda: Traced(wasm, hosts(), options, wasm_engine=engine(roomy))) / plain
 
@@ -242,7 +242,12 @@ def test_what_fits_plain_fits_rewritten_with_more_results(results: str, factor: 
 
 @EACH_RECURSION
 def test_counting_takes_next_to_no_stack(fields: str) -> None:
-    assert growth(fields, "calls", 1) >= 0.85
+    assert growth(fields, "calls", 1, fuel=False) >= 0.85
+
+
+@EACH_RECURSION
+def test_counting_fuel_takes_one_more_register(fields: str) -> None:
+    assert growth(fields, "calls", 2) >= 1
 
 
 @EACH_RECURSION

@@ -1,0 +1,25 @@
+"""Compiles walk.c to walk.wasm with ziglang's C compiler: `python -m wasmtrace.instrument.kernel.build`.
+
+The result is checked in, so that nobody needs a compiler; a test builds it again and compares.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FLAGS = (
+    *("-target", "wasm32-freestanding", "-mcpu=generic+bulk_memory", "-O2", "-std=c11", "-nostdlib"),
+    *("-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--strip-all"),
+)
+
+
+def build(output: Path) -> None:
+    """Raises `subprocess.CalledProcessError`."""
+    source = Path(__file__).parent / "walk.c"
+    subprocess.run([sys.executable, "-m", "ziglang", "cc", *FLAGS, "-o", str(output), str(source)], check=True)
+
+
+if __name__ == "__main__":
+    build(Path(__file__).parent / "walk.wasm")
