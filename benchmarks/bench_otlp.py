@@ -1,8 +1,10 @@
 """Spans: from ring to wire, what a budget costs the guest, and what many slow calls cost in memory.
 
     python benchmarks/bench_otlp.py [spans|guest|memory]
+    python benchmarks/bench_otlp.py long [SECONDS [ENDPOINT [BUDGET]]]
 
-The wire ends at a socket of this process that answers 200 and throws away what it gets, in a process of its own.
+The wire ends at a socket that answers 200 and throws away what it gets, in a process of its own. `long` is not among
+those that run when none is named: 600 seconds with 50 million calls, each of them slow, and RSS over time.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ import http.server
 import itertools
 import multiprocessing
 import os
+import re
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from wasmtrace.api import Runtime, RuntimeConfig
 from wasmtrace.exporters.otlp.config import otlp_settings
@@ -173,11 +179,65 @@ def bench_memory(seconds: float = 5.0) -> None:
             )
 
 
+def resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s*(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def command(path: Path, calls: int, size: int, *options: str) -> subprocess.Popen[str]:
+    words = ["run", "--slow", "0", "--no-fuel", "--no-summary", *options, "--invoke", "run", str(path)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "wasmtrace", *words, str(calls), str(size)],
+        env={**os.environ, "OTEL_METRIC_EXPORT_INTERVAL": "10000"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def watched(process: subprocess.Popen[str], every_seconds: float) -> tuple[float, float]:
+    """The most memory, in MiB, and how long it ran. Prints what it holds over time."""
+    began = time.monotonic()
+    most, said = 0.0, 0.0
+    while process.poll() is None:
+        passed = time.monotonic() - began
+        with suppress(OSError):
+            most = max(most, resident_mib(process.pid))
+            if passed >= said:
+                print(f"  {passed:5.0f} s: {resident_mib(process.pid):5.0f} MiB", flush=True)
+                said += every_seconds
+        time.sleep(0.2)
+    passed = time.monotonic() - began
+    assert process.stderr is not None
+    print(f"  exit code {process.returncode} {process.stderr.read().strip()}")
+    return most, passed
+
+
+def bench_long(seconds: float = 600.0, endpoint: str = "", budget: str = "200") -> None:
+    """`wasmtrace run` with 50 million slow calls in ten minutes, and one function of which each call is asked for."""
+    calls, probe = round(50_000_000 * seconds / 600 / 2), 100_000
+    with collector() as sink, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "calls.wat")
+        path.write_text(CALLS)
+        size = 4000
+        taken = min(run_once(RuntimeConfig(fuel=False, slow_threshold_us=0), probe, size) for _ in range(3))
+        size = round(size * seconds / calls / (taken / probe))
+        print(f"without OTLP, {2 * probe:,} calls:")
+        plain, _ = watched(command(path, probe, size), 1.0)
+        print(f"--span-budget {budget}, {2 * calls:,} calls at --slow 0:")
+        options = (f"--otlp={endpoint or sink}", "--span-budget", budget, "--trace-function", "inner")
+        most, passed = watched(command(path, calls, size, *options), seconds / 20)
+        print(f"  {passed:.0f} s, at most {most:.0f} MiB, {most - plain:.0f} MiB more than without OTLP")
+
+
 BENCHMARKS = {"spans": bench_spans, "guest": bench_guest, "memory": bench_memory}
 
 
 def main(names: list[str]) -> None:
     os.environ.pop("TRACEPARENT", None)
+    if names and names[0] == "long":
+        bench_long(*map(float, names[1:2]), *names[2:4])
+        return
     for name in names or BENCHMARKS:
         BENCHMARKS[name]()
 

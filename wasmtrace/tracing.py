@@ -23,8 +23,8 @@ from wasmtrace.exporters.otlp.root import (
     root_span,
 )
 from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree, shown_name
-from wasmtrace.links import SpanLinks
 from wasmtrace.layout import TRACED_ALL
+from wasmtrace.links import SpanLinks
 from wasmtrace.records import (
     CallEnded,
     CallStarted,

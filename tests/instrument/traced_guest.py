@@ -193,7 +193,8 @@ class Traced(Guest):
         old = [each for each in self._ticks if each <= now_us - threshold_us]
         cutoff = cells.stamp(max(old, default=0))
         slow = sum(1 for frame in self.frames() if frame < cutoff)
-        self.put(cells.CLOCK_OFFSET, cells.stamp(now_us))
+        self.put(cells.CLOCK_OFFSET, max(cells.stamp(now_us), self.cell(cells.CLOCK_OFFSET)))
+        self.put(cells.TICK_OFFSET, cells.stamp(now_us))
         self.put(cells.SLOW_CUTOFF_OFFSET, cutoff)
         watermark = self.layout.stack_offset + slow * cells.CELL_BYTES if slow else 0
         self.put(cells.WATERMARK_OFFSET, watermark)
