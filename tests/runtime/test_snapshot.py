@@ -48,6 +48,13 @@ def test_top(top: int | None, indices: list[int]) -> None:
     assert [each.index for each in found] == indices
 
 
+@pytest.mark.parametrize("field", dataclasses.fields(FunctionStats), ids=lambda field: field.name)
+def test_every_field_is_filled(field: dataclasses.Field[object]) -> None:
+    """Records are filled column by column: one that is left out would have no value at all."""
+    for each in stats.function_stats(SITES, Names(), counters([6, 0, 9, 1]), None):
+        assert type(getattr(each, field.name)).__name__ == field.type
+
+
 def test_before_the_instance_is_there_nothing_was_called() -> None:
     nothing = stats.no_counters(SITES)
     assert stats.function_stats(SITES, Names(), nothing, None) == ()
