@@ -67,7 +67,8 @@ class TelemetryMemory:
         self._slow_cutoff = ctypes.c_uint64.from_address(address + cells.SLOW_CUTOFF_OFFSET)
         self._stack_pointer = ctypes.c_uint64.from_address(address + cells.STACK_POINTER_OFFSET)
         self._stack_base = layout.stack_offset
-        self._stack_top = layout.stack_offset + layout.stack_bytes
+        self._most_frames = layout.stack_bytes // CELL_BYTES
+        self._stack = (ctypes.c_uint64 * self._most_frames).from_address(address + layout.stack_offset)
         self._slow_us = 0
         self._ticks: deque[int] = deque()
         """Ticks less than a threshold ago, in µs; the latest that is longer ago is `_cutoff_us`."""
@@ -108,6 +109,7 @@ class TelemetryMemory:
                 self._image = _Image(counters, grows, self.layout.grow_offset)
                 self._clock = self._tick = self._watermark = self._slow_cutoff = ctypes.c_uint64()
                 self._stack_pointer = ctypes.c_uint64(self.layout.stack_offset)
+                self._stack = (ctypes.c_uint64 * 0)()
                 self._owner = None
 
     def read_exact(self, offset: int, length: int) -> bytes:
@@ -234,24 +236,26 @@ class TelemetryMemory:
     def stack_pointer(self) -> int:
         """Where the next frame goes, clamped to the stack's area."""
         with self._lock:
-            return self._clamped_stack_pointer()
+            return self._stack_base + self._depth() * CELL_BYTES
 
     @stack_pointer.setter
     def stack_pointer(self, offset: int) -> None:
         self.write_cell(cells.STACK_POINTER_OFFSET, offset)
 
-    def _clamped_stack_pointer(self) -> int:
-        base = self.layout.stack_offset
-        offset = min(max(self._stack_pointer.value, base), self._stack_top)
-        return offset - (offset - base) % CELL_BYTES
+    def _depth(self) -> int:
+        """How many frames are open, clamped to the stack's area."""
+        depth: int = (self._stack_pointer.value - self._stack_base) // CELL_BYTES
+        if 0 <= depth <= self._most_frames:
+            return depth
+        return 0 if depth < 0 else self._most_frames
 
     def frames(self) -> list[int]:
         """The open frames, outermost first; of a very deep stack the middle is left out."""
         with self._lock:
             if self._image is not None:
                 return []
-            base, top = self.layout.stack_offset, self._clamped_stack_pointer()
-            depth = (top - base) // CELL_BYTES
+            base, depth = self._stack_base, self._depth()
+            top = base + depth * CELL_BYTES
             if depth <= OUTERMOST_FRAMES_KEPT + INNERMOST_FRAMES_KEPT:
                 raw = ctypes.string_at(self._address + base, depth * CELL_BYTES)
             else:
@@ -272,17 +276,16 @@ class TelemetryMemory:
             now = time_us << cells.SITE_BITS
             self._tick.value = now
             # The guest may have moved it on, by less than a tick: it never goes back.
-            self._clock.value = max(now, self._clock.value) if self._clock.value - now < _AHEAD else now
-            offset = self._clamped_stack_pointer()
+            shown = self._clock.value
+            self._clock.value = shown if now < shown < now + _AHEAD else now
+            depth = self._depth()
             if not self._milestones or time_us - self._milestones[-1] >= _MILESTONE_US:
                 self._milestones.append(time_us)
             if self._slow_us:
                 cutoff = self._cutoff_at(time_us) << cells.SITE_BITS
                 self._slow_cutoff.value = cutoff
-                self._watermark.value = self._first_young(offset, cutoff)
-            if offset == self._stack_base:
-                return -1
-            return self._frame_at(offset - CELL_BYTES) & cells.SITE_MASK
+                self._watermark.value = self._stack_base + self._first_young(depth, cutoff) * CELL_BYTES
+            return self._stack[depth - 1] & cells.SITE_MASK if depth else -1
 
     def _cutoff_at(self, time_us: int) -> int:
         """The last tick that is a threshold ago: a frame of an earlier tick was pushed before it, and so is slow.
@@ -297,16 +300,16 @@ class TelemetryMemory:
             self._cutoff_us = ticks.popleft()
         return self._cutoff_us
 
-    def _frame_at(self, offset: int) -> int:
-        return ctypes.c_uint64.from_address(self._address + offset).value
-
-    def _first_young(self, stack_pointer: int, cutoff: int) -> int:
-        """Where the first frame lies that is not below the cutoff; outer frames are older, so a binary search."""
-        low, high = self._stack_base, stack_pointer
+    def _first_young(self, depth: int, cutoff: int) -> int:
+        """How many frames are below the cutoff. Outer ones are older: a binary search, unless all of them are."""
+        stack = self._stack
+        if not depth or stack[depth - 1] < cutoff:
+            return depth
+        low, high = 0, depth - 1
         while low < high:
-            middle = low + (high - low) // (2 * CELL_BYTES) * CELL_BYTES
-            if self._frame_at(middle) < cutoff:
-                low = middle + CELL_BYTES
+            middle = (low + high) // 2
+            if stack[middle] < cutoff:
+                low = middle + 1
             else:
                 high = middle
         return low
