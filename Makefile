@@ -2,7 +2,8 @@
 # make test   lint, types, tests
 # make check  formatting too
 # make dashboards  rebuilds what is in grafana/
-# make bench  the benchmarks, side by side with plain wasmtime
+# make bench, bench-quick  the benchmarks, side by side with plain wasmtime
+# make bench-compare BASE=COMMIT  is this version slower than that one?
 # make conformance, make fuzz SECONDS=N   proof that instrumenting changes nothing
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := wasmtrace instrument runtime exporters grafana tests benchmarks
 WORKERS ?= auto
 
-.PHONY: run test check bench conformance fuzz dashboards servers lint types format clean
+.PHONY: run test check bench bench-quick bench-compare conformance fuzz dashboards servers lint types format clean
 
 run: $(VENV)/.demo
 	mkdir -p build/out
@@ -55,11 +56,23 @@ servers:
 	        prometheus prometheus-alertmanager > /dev/null; } || \
 	    echo "no Prometheus here: tests that need it are skipped"
 
+# Run time beside plain wasmtime and other ways to observe a program, then rewriting, start and counted instructions:
+# 20 minutes on two cores. `make bench BENCH=--publish` also puts tables and plots into docs/performance.md.
+BENCH ?=
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/bench_rewrite.py
-	$(BIN)/python benchmarks/bench_run.py
-	$(BIN)/python benchmarks/bench_startup.py
-	$(BIN)/python benchmarks/bench_events.py
+	$(BIN)/python benchmarks/bench_run.py $(BENCH)
+	$(BIN)/python benchmarks/bench_instructions.py $(BENCH)
+	$(BIN)/python benchmarks/bench_rewrite.py --rounds 1
+	$(BIN)/python benchmarks/bench_startup.py --rounds 5
+
+# Two minutes, once all is installed.
+bench-quick: $(VENV)/.bench
+	$(BIN)/python benchmarks/bench_run.py --quick
+
+# Is this version slower than the commit BASE? Exit code 1 if it is.
+BASE ?= HEAD
+bench-compare: $(VENV)/.bench
+	$(BIN)/python benchmarks/bench_compare.py $(BASE)
 
 # The specification's tests, plain and at every level, as a table by script.
 conformance: $(VENV)/.test
@@ -107,8 +120,17 @@ $(COLLECTOR): $(RECEIVER)
 	    .cache/ddapm/bin/python -m pip install --quiet --disable-pip-version-check rotel==0.0.1a15 || \
 	    echo "no collector of OTLP here: tests that need it are skipped"
 
+# What cannot be had here is left out by the benchmarks, which then say so.
+BINARYEN := 132.0.0
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) -e '.[bench]'
+	mkdir -p build/npm
+	npm install --silent --no-audit --no-fund --prefix build/npm binaryen@$(BINARYEN) || \
+	    echo "no npm here: binaryen is left out of the benchmarks"
+	command -v valgrind > /dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind > /dev/null; } || \
+	    echo "no valgrind here: instructions are not counted"
 	touch $@
 
 clean:

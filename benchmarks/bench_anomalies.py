@@ -18,7 +18,6 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parent))
 
 from subjects import Row, arguments, publish
-
 from wasmtrace.layout import EXPORT_NAME, Layout
 from wasmtrace.records import FunctionName
 from wasmtrace.runtime.anomaly.detector import Detector

@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 
 from subjects import Row, arguments, publish
-
 from wasmtrace import Runtime, RuntimeConfig
 from wasmtrace import layout as cells
 from wasmtrace.exporters.events_file import EventsFile, encode_block

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wasmtime import Trap, WasmtimeError
+
 import command_line
 import log_execution
 from checking import expected_of
@@ -28,8 +30,6 @@ from subjects import Program, arguments, c_subjects, chosen, outside_programs, r
 from tables import overview
 from variant_table import PLAIN, VARIANTS
 from variants import Check, Prepared, Totals, Traced
-from wasmtime import Trap, WasmtimeError
-
 from wasmtrace.errors import WasmtraceError
 
 DEFAULT_PATH = Path(__file__).parent.parent / "build" / "bench" / "run.json"

@@ -21,7 +21,6 @@ from guests import Sample
 from log_execution import ROOT
 from subjects import Program, Result, is_command
 from variants import Check
-
 from wasmtrace.errors import UnsupportedError
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from naive_hook import HOOK_TABLE
-from subjects import PlainGuest, Program
 from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Table, ValType
 
+from naive_hook import HOOK_TABLE
+from subjects import PlainGuest, Program
 from wasmtrace.runtime.clock import Clock, Face
 from wasmtrace.runtime.telemetry import TelemetryMemory
 from wasmtrace.sites import SiteTable

@@ -10,9 +10,11 @@ from statistics import geometric_mean, median
 from typing import Any
 
 from noise import Spread, spread
-from variant_table import PLAIN, base_of
+from variant_table import COMMAND, PLAIN, base_of
 
 SCHEMA_VERSION = 1
+MEASURE = "cpu"
+"""What tables and plots compare: the processor's time of the guest's thread, and of the whole process for a command."""
 SUITE_TITLES = {
     "real": "real programs",
     "ostrich": "Ostrich",
@@ -75,7 +77,7 @@ def figure(
     return Figure(values) if values else None
 
 
-def noise_of(results: Results, key: str, what: str = "wall") -> float | None:
+def noise_of(results: Results, key: str, what: str = MEASURE) -> float | None:
     """The median over the programs of the interquartile range of `what`, as a part of the median."""
     samples = [each["variants"].get(key, {}).get(what) for each in results["programs"]]
     shares = [spread(each).share for each in samples if each and len(each) > 1]
@@ -83,7 +85,7 @@ def noise_of(results: Results, key: str, what: str = "wall") -> float | None:
 
 
 def seconds(program: dict[str, Any], key: str = PLAIN) -> Spread | None:
-    samples = program["variants"].get(key, {}).get("wall")
+    samples = program["variants"].get(key, {}).get(MEASURE)
     return spread(samples) if samples else None
 
 
@@ -95,6 +97,11 @@ def missing(results: Results, key: str) -> dict[str, list[str]]:
         if reason is not None:
             found.setdefault(reason, []).append(each["name"])
     return found
+
+
+def shown(results: Results) -> list[str]:
+    """The variants that are compared with another."""
+    return [key for key in results["variants"] if key not in (PLAIN, COMMAND)]
 
 
 def suites(results: Results) -> list[str]:

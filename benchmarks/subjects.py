@@ -15,10 +15,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from outside_suites import outside_programs
-
 from c_programs import CHECKSUMS, FULL, SMALL, computing
 from compiled import strip_debug
+from outside_suites import outside_programs
 from plain import PlainGuest
 from programs import REAL, Kind, Program, Result
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import geometric_mean
+from typing import Any
 
 import results as found
-from results import SUITE_TITLES, Results
-from variant_table import LEVELS, PLAIN, base_of
+from results import MEASURE, SUITE_TITLES, Results
+from variant_table import LEVELS, PLAIN
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -26,27 +28,29 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f} %"
 
 
+def _of_suite(results: Results, key: str, suite: str) -> str:
+    figure = found.figure(results, key, MEASURE, lambda each: each["suite"] == suite)
+    return "–" if figure is None else times(figure.mean)
+
+
 def overview(results: Results) -> str:
     """One row a variant: geometric mean, those of the suites, worst case, spread."""
     suites = found.suites(results)
     rows = []
-    for key, title in results["variants"].items():
-        if key in (PLAIN, "command"):
-            continue
-        figure = found.figure(results, key, "wall")
+    for key in found.shown(results):
+        title = results["variants"][key]
+        figure = found.figure(results, key, MEASURE)
         if figure is None:
             rows.append([title, "–", "–", *("–" for _ in suites), "–", "0"])
             continue
-        by_suite = [
-            found.figure(results, key, "wall", lambda each, suite=suite: each["suite"] == suite) for suite in suites
-        ]  # type: ignore[misc]
+        by_suite = [_of_suite(results, key, each) for each in suites]
         name, worst = figure.worst
         rows.append(
             [
                 title,
                 f"**{times(figure.mean)}**",
                 f"{times(worst)} ({name})",
-                *(times(None if each is None else each.mean) for each in by_suite),
+                *by_suite,
                 _share(found.noise_of(results, key)),
                 str(len(figure.values)),
             ]
@@ -58,13 +62,13 @@ def overview(results: Results) -> str:
 def costs_of_levels(results: Results) -> str:
     """Run time, compile time, machine code and module, for each level."""
     kinds = {
-        "run time": "wall",
-        "run time, of the guest's own thread": "cpu",
+        "run time, of the processor": "cpu",
+        "run time, by the wall's clock": "wall",
         "compile time": "compile_cpu",
         "machine code": "code_bytes",
         "size of the module": "wasm_bytes",
     }
-    keys = [each for each in results["variants"] if each in LEVELS or each.split("+")[0] in LEVELS]
+    keys = [each for each in results["variants"] if each.split("+")[0] in LEVELS]
     rows = []
     for title, what in kinds.items():
         row = [title]
@@ -76,7 +80,7 @@ def costs_of_levels(results: Results) -> str:
 
 
 def by_program(results: Results) -> str:
-    keys = [key for key in results["variants"] if key not in (PLAIN, "command")]
+    keys = found.shown(results)
     rows = []
     for program in sorted(results["programs"], key=lambda each: list(SUITE_TITLES).index(each["suite"])):
         plain = found.seconds(program)
@@ -88,9 +92,9 @@ def by_program(results: Results) -> str:
     return table(["program", "plain s", "M calls/s", *keys, "rounds"], rows)
 
 
-def _cell(program: dict[str, object], key: str) -> str:
-    value = times(found.ratio(program, key, "wall"))
-    variant = program["variants"][key]  # type: ignore[index]
+def _cell(program: dict[str, Any], key: str) -> str:
+    value = times(found.ratio(program, key, MEASURE))
+    variant = program["variants"].get(key, {})
     return f"~{value}" if variant.get("share_done", 1) < 1 else value
 
 
@@ -103,5 +107,15 @@ def gaps(results: Results) -> str:
     return "\n".join(lines) or "- Nothing is missing."
 
 
-def compared_with(key: str) -> str:
-    return base_of(key)
+def instructions(results: Mapping[str, Any]) -> str:
+    """Counted instructions as multiples of plain, or why there are none."""
+    if results.get("missing"):
+        return f"Not counted: {results['missing']}."
+    keys = [key for key in results["variants"] if key != PLAIN]
+    rows = []
+    for name, counts in results["programs"].items():
+        ratios = [times(counts[key] / counts[PLAIN]) for key in keys]
+        rows.append([name, f"{counts[PLAIN] / 1e6:,.1f}", *ratios])
+    means = [geometric_mean(counts[key] / counts[PLAIN] for counts in results["programs"].values()) for key in keys]
+    rows.append(["geometric mean", "", *(f"**{times(each)}**" for each in means)])
+    return table(["program", "plain, M instructions", *keys], rows)

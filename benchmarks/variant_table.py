@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from command_line import CommandLine
 from variants import LogExecution, LogExecutionPython, PythonHook, Traced, Variant
-
 from wasmtrace.instrument import Options
 
 PLAIN = "plain"
@@ -31,3 +30,7 @@ BASES = {"guest-profile": COMMAND}
 
 def base_of(key: str) -> str:
     return BASES.get(key, PLAIN)
+
+
+INSTRUCTION_VARIANTS = tuple(each for each in VARIANTS if each.key in (PLAIN, *LEVELS) and isinstance(each, Variant))
+"""Those whose instructions are counted."""

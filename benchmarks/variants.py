@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wasmtime import Module
+
 import log_execution
 from guests import Guest, Link, Sample, emptied_after, engine_with, stopwatch, telemetry_of, ticking_clock
 from naive_hook import with_hooks
 from subjects import Program, Result
-from wasmtime import Module
-
 from wasmtrace.instrument import Options, instrument
 from wasmtrace.sites import SiteTable
 
