@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import json
 import multiprocessing
 import os
 import re
@@ -24,6 +25,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from c_programs import FULL, computing
 from wasmtrace.api import Runtime, RuntimeConfig
 from wasmtrace.exporters.otlp.config import otlp_settings
 from wasmtrace.exporters.otlp.losses import Losses
@@ -105,6 +108,7 @@ def bench_spans() -> None:
         export = export_to(endpoint, losses)
         root = export.new_root("bench", {})
         ring = ring_bytes(SPANS)
+        queued_began = _queued_seconds()
         began, cpu_began = time.perf_counter(), time.process_time()
         tree = SpanTree(root.context.span_id, new_span_id)
         step = 2048 * RECORD_STRUCT.size
@@ -119,10 +123,25 @@ def bench_spans() -> None:
             while export.sender.queued > 4096:
                 time.sleep(0.001)
             export.put(root, 0, spans)
+        while export.sender.queued:
+            time.sleep(0.001)
+        queued = _queued_seconds()  # before the thread ends
         export.sender.close(60)
         cpu, wall = time.process_time() - cpu_began, time.perf_counter() - began
     assert export.sender.sent >= SPANS, (export.sender.sent, losses.by_reason)
-    print(f"ring to wire: {SPANS / cpu:,.0f} spans/s of CPU time, {SPANS / wall:,.0f} spans/s of wall time")
+    print(
+        f"ring to wire: {SPANS / cpu:,.0f} spans/s of CPU time, {SPANS / wall:,.0f} spans/s of wall time;"
+        f" its threads waited {queued - queued_began:.1f} of {wall:.1f} s for a processor"
+    )
+
+
+def _queued_seconds() -> float:
+    """How long the threads of this process could have run, while others ran."""
+    found = 0.0
+    for each in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            found += int((each / "schedstat").read_text().split()[1]) / 1e9
+    return found
 
 
 def run_once(config: RuntimeConfig, calls: int, size: int) -> float:
@@ -150,18 +169,48 @@ def traced(endpoint: str, slow_us: int, budget: int) -> Callable[[int, int], flo
     return run
 
 
-def bench_guest(rounds: int = 7) -> None:
-    """Level `trace` against the same with spans, in turns."""
-    sys.setswitchinterval(0.0005)
-    with collector() as endpoint:
-        for slow_us, calls, size in ((1000, 200, 4_000_000), (1000, 100_000, 8000), (0, 100_000, 8000)):
-            plain: list[float] = []
-            spans: list[float] = []
-            for _ in range(rounds):
-                plain.append(run_once(RuntimeConfig(slow_threshold_us=slow_us, engine_cache=False), calls, size))
-                spans.append(traced(endpoint, slow_us, 200)(calls, size))
-            ratio = statistics.median(b / a for a, b in zip(plain, spans, strict=True))
-            print(f"guest, --slow {slow_us / 1000:g}, {calls:,} calls: {min(plain):.3f} s, {ratio:.3f}x with spans")
+GUESTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("calls", "1", ("200", "4000000")),
+    ("calls", "1", ("100000", "8000")),
+    ("calls", "0.01", ("100000", "8000")),
+    ("calls", "0", ("100000", "8000")),
+    ("calls", "0", ("20000000", "1")),
+    ("fib", "1", ()),
+    ("fib", "0", ()),
+    ("hashtable", "1", ()),
+    ("hashtable", "0", ()),
+)
+"""Program, `--slow`, arguments."""
+
+
+def bench_guest(rounds: int = 9) -> None:
+    """`wasmtrace run` with and without `--otlp`, in turns: times of the guest, from the report."""
+    with collector() as endpoint, tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report")
+        for name, slow_ms, words in GUESTS:
+            path = Path(folder, f"{name}.wat")
+            if name == "calls":
+                path.write_text(CALLS)
+            else:
+                path = computing(name, FULL).path
+            invoke = ("--invoke", "run") if words else ()
+            options = ("--slow", slow_ms, "--no-fuel", "--no-summary", "--report", report, *invoke, path, *words)
+            times: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+            for number in range(2 * rounds + 2):
+                otlp = bool(number % 2)
+                extra = (f"--otlp={endpoint}",) if otlp else ()
+                command = [sys.executable, "-m", "wasmtrace", "run", *extra, *options]
+                subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+                found = json.loads(report.read_bytes())
+                times[otlp].append((found["wall_seconds"], found["cpu_seconds"]))
+            wall, cpu = (_ratio(times[False][1:], times[True][1:], column) for column in (0, 1))
+            seconds = statistics.median(each[1] for each in times[False][1:])
+            shown = f"{name} {' '.join(words)} --slow {slow_ms}"
+            print(f"guest, {shown}: {seconds:.3f} s, with OTLP {cpu:.3f}x CPU time, {wall:.3f}x wall time", flush=True)
+
+
+def _ratio(plain: list[tuple[float, float]], spans: list[tuple[float, float]], column: int) -> float:
+    return statistics.median(each[column] for each in spans) / statistics.median(each[column] for each in plain)
 
 
 def bench_memory(seconds: float = 5.0) -> None:
