@@ -53,6 +53,9 @@ class _Reasons(logging.Handler):
         told = [str(each) for each in arguments if each not in _KINDS and not isinstance(each, float) and each]
         if told:
             self.note(reason(" ".join(told)))
+        elif record.levelno >= logging.ERROR and self.peek(threading.get_ident()) is None:
+            # Given up at once, without a word of why: it was asked to come back when there is no time left.
+            self.note("asks to wait longer than the timeout")
 
     def note(self, text: str) -> None:
         self._by_thread[threading.get_ident()] = text

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,16 +123,16 @@ def attributes(owner: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def receiver(folder: Path) -> Iterator[Receiver]:
-    """The receiver, started; its files are in `folder`."""
+def receiver(folder: Path, ports: Sequence[int] = ()) -> Iterator[Receiver]:
+    """The receiver, started; its files are in `folder`. `ports`: its own, of HTTP and of gRPC, if not just any."""
     if not BINARY.exists():
         pytest.skip(f"no receiver: {BINARY} is not there (make test puts it there)")
-    agent, http, grpc = free_ports(3)
+    agent, http, grpc = ports or free_ports(3)
     log = folder / "receiver.log"
-    ports = ["--port", agent, "--otlp-http-port", http, "--otlp-grpc-port", grpc, "--web-ui-port", 0]
+    options = ["--port", agent, "--otlp-http-port", http, "--otlp-grpc-port", grpc, "--web-ui-port", 0]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [BINARY, *map(str, ports)],
+            [BINARY, *map(str, options)],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
