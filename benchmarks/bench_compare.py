@@ -122,12 +122,16 @@ def main() -> int:
     options = parser.parse_args()
     every = [*real_subjects(large=False), *outside_programs(), *c_subjects(quick=False)]
     programs = [each.name for each in chosen(every, options.only or list(PROGRAMS))]
+    try:
+        source = _source(options.base)
+    except subprocess.CalledProcessError as error:
+        parser.error(f"no version {options.base}: {error.stderr.strip()}")
     about = machine()
     print(sentence(about))
     with tempfile.TemporaryDirectory(prefix="wasmtrace-compare-") as name:
         folder = Path(name)
         with (
-            Version(_source(options.base), folder / "base") as base,
+            Version(source, folder / "base") as base,
             Version(options.present, folder / "present") as present,
         ):
             samples = measure(base, present, programs, options.level, options.rounds)

@@ -59,8 +59,8 @@ def _percent(ratio: float) -> str:
 def signed_rank_bound(count: int, alpha: float) -> int:
     """How many means of two, from either end, an interval of confidence 1 - alpha over `count` pairs leaves out.
 
-    The largest k with P(W < k) <= alpha / 2, where W is Wilcoxon's statistic without a difference; 0 if the pairs
-    are too few for that confidence, and the interval is then all that was seen.
+    The largest k with P(W <= k) <= alpha / 2, where W is Wilcoxon's statistic without a difference. Where the pairs are
+    too few for that confidence it is 0, too: the interval is then all that was seen.
     """
     ways = [1]
     for rank in range(1, count + 1):
@@ -68,12 +68,13 @@ def signed_rank_bound(count: int, alpha: float) -> int:
         for place, number in enumerate(ways):
             longer[place + rank] += number
         ways = longer
-    total, seen = 2**count, 0
-    for k, number in enumerate(ways):
+    seen, k = 0, -1
+    for number in ways:
         seen += number
-        if seen / total > alpha / 2:
-            return k
-    return len(ways)
+        if seen / 2**count > alpha / 2:
+            break
+        k += 1
+    return max(0, k)
 
 
 def paired_ratio(base: Sequence[float], present: Sequence[float], *, confidence: float = 0.95) -> Ratio:
