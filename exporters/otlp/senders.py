@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -82,7 +83,12 @@ def reason(text: str) -> str:
 
 
 def keep_quiet() -> None:
-    """For a program of its own, such as the command line: what the SDK logs is not shown, we say it."""
+    """For a program of its own, such as the command line: what the SDK logs is not shown, we say it.
+
+    gRPC's core writes to the process's standard error, which is the guest's, unless a variable says otherwise before
+    gRPC is imported.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.addHandler(logging.NullHandler())
