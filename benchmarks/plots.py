@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from results import MEASURE, SUITE_TITLES, Results, figure, ratio, shown
 from variant_table import LEVELS, PLAIN
 
-_STYLE = {
+_STYLE: Any = {
     "svg.hashsalt": "wasmtrace",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -43,9 +43,11 @@ Row = dict[str, float | str]
 """One line of results; the units are in the keys."""
 
 
-def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
+def arguments(description: str, rounds: int | None = None) -> argparse.ArgumentParser:
+    """The common options; without `rounds`, the benchmark finds out itself how often it repeats."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"repetitions (default {rounds})")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help=f"repetitions (default {rounds})")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this program (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one round of little work: does it run at all?")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results there, too")
