@@ -22,7 +22,7 @@ from wasmtrace.exporters.otlp.root import (
     module_attributes,
     root_span,
 )
-from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree, shown_name
+from wasmtrace.exporters.otlp.spans import SpanEvent, SpanTree, Value, shown_name
 from wasmtrace.layout import TRACED_ALL
 from wasmtrace.links import SpanLinks
 from wasmtrace.records import (
@@ -74,6 +74,8 @@ class Tracing:
         self._loader = threading.Thread(target=self._load, name="wasmtrace-otlp-load", daemon=True)
         self._loader.start()
         self._looker: threading.Thread | None = None
+        self.roots: dict[Session, Root] = {}
+        """With a trace for each call: the roots of the calls that are open."""
         self.exemplars = Exemplars()
         """Which spans show slow calls: for the readers of metrics."""
         self.caller: Mapping[str, str] | None = None
@@ -262,7 +264,7 @@ class SessionTrace:
             self._events_left_out += 1
             return
         self._grows += 1
-        attributes = {
+        attributes: dict[str, Value] = {
             names.FUNCTION_NAME: shown_name(grew.function),
             names.FUNCTION_INDEX: grew.function.index,
             names.MEMORY_INDEX: grew.memory,
@@ -337,6 +339,7 @@ class CallTraces:
         root = self._export.new_root(name, attributes, self._tracing.caller)
         self._session.rest(self.sink, not root.sampled)
         if root.sampled:
+            self._tracing.roots[self._session] = root
             links = self._tracing.links(self._session, root)
             self._trace = SessionTrace(
                 self._session, self._export, root, self._options, export_name, links=links, budget=self._budget
@@ -345,6 +348,7 @@ class CallTraces:
 
     def _end(self) -> None:
         trace, self._trace = self._trace, None
+        self._tracing.roots.pop(self._session, None)
         if trace is not None:
             self._tracing.leave(trace)
             trace.finish(self._session.snapshot(top=0))
