@@ -27,7 +27,7 @@ BATCH_BYTES = 4 << 20
 MAX_BODY_BYTES = 7_654_321
 MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
-_SCRATCH_A_BYTE, _SCRATCH_BYTES = 48, 4096
+_SCRATCH_A_BYTE, _SCRATCH_BYTES = 56, 4096
 _NO_ROOM = 3
 _U32 = ctypes.c_uint32
 

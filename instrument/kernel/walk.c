@@ -84,7 +84,7 @@ typedef struct {
     u32 exceptions;     /* whether a call may end by an exception */
     u32 most_bounded;   /* instructions that a call may execute and still be bounded */
     u32 max_body_bytes, max_locals;
-    u32 scratch, scratch_bytes;     /* 48 bytes for each byte of the longest body, and 4096 */
+    u32 scratch, scratch_bytes;     /* 56 bytes for each byte of the longest body, and 4096 */
     u32 calls_offset, fuel_offset;
     Bytes enter[CLASSES], leave[CLASSES], land[CLASSES];    /* templates */
     u32 class_locals[CLASSES];                              /* locals of type i32 that a class asks for */
@@ -411,9 +411,10 @@ typedef struct {
     u32 before;     /* fuel of the instructions between the event before and this one */
     u32 operand;    /* label, function, memory; of `end` the event that begins the block; of a dynamic one its type */
     u32 lag;        /* on the way from here to where it ends; of what begins a block: after it, of a loop at its head */
+    u32 cap;        /* of what begins a block: `lag` may not be more */
     u32 add;        /* fuel to count before it on all ways; of `if`: the lag on the way past its first arm */
     u32 goes_to;    /* the event that begins the block whose label it names; NONE is the function; of a loop that around */
-    u8 reached, has_else, is_sync, is_dynamic;
+    u8 reached, has_else, is_sync, is_dynamic, has_table, has_branch;
 } Event;
 
 typedef struct { u32 event, arity, loop; } Label;      /* `loop` is the event of the innermost loop around, or NONE */
@@ -502,7 +503,7 @@ static u32 read_arity(u32 at, u32 end, u32 opcode) {
 /* Fuel is counted up to such a place before it is executed: where ways part that cannot each add their own. */
 static int is_sync_point(u32 opcode, const Label *label) {
     switch (opcode) {
-    case BR_TABLE: case TRY_TABLE: case THROW: case THROW_REF: case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST:
+    case TRY_TABLE: case THROW: case THROW_REF: case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST:
     case BR_ON_CAST_FAIL: return 1;
     case BR_IF: return label->arity && (label->event == NONE || events[label->event].opcode != LOOP);
     default: return is_risky_call(opcode);
@@ -528,7 +529,8 @@ static int find_events(u32 at, u32 end, Label *labels) {
         if (!dynamic && !is_event(opcode, operand)) { before += fuel_of(opcode); at = found.end; continue; }
         if ((u8 *)&events[count + 2] > (u8 *)&labels[-(int)depth - 2]) return fail(NO_ROOM, at);
         Event *made = &events[count];
-        *made = (Event){at, found.end, opcode, before, dynamic ? dynamic : operand, NONE, 0, NONE, 0, 0, 0, dynamic != 0};
+        *made = (Event){at, found.end, opcode, before, dynamic ? dynamic : operand, NONE, NONE, 0, NONE,
+                        0, 0, 0, dynamic != 0, 0, 0};
         before = 0;
         if (dynamic) {
             u32 wanted = opcode == TABLE_GROW ? 2 : 1;
@@ -548,6 +550,9 @@ static int find_events(u32 at, u32 end, Label *labels) {
                 events[loop].is_sync = 1;
             may_throw |= opcode == TRY_TABLE || opcode == THROW || opcode == THROW_REF || is_risky_call(opcode);
         }
+        if (opcode == BR_TABLE)
+            for (u32 loop = labels[-(int)depth].loop; loop != NONE && !events[loop].has_table; loop = events[loop].goes_to)
+                events[loop].has_table = 1;
         if (begins_block(opcode)) {
             u32 loop = labels[-(int)depth].loop;
             depth++;
@@ -574,13 +579,31 @@ static int find_events(u32 at, u32 end, Label *labels) {
 
 /* ---- Fuel ---- */
 
-static inline void arrive(u32 label, u32 lag) {
-    u32 *known = label == NONE ? &exit_lag : &events[label].lag;
-    if (lag < *known) *known = lag;
+static u32 exit_cap;
+static int lags_changed;
+
+static inline u32 cap_of(u32 label) { return label == NONE ? exit_cap : events[label].cap; }
+
+static inline void lower_cap(u32 label, u32 lag) {
+    u32 *cap = label == NONE ? &exit_cap : &events[label].cap;
+    if (lag < *cap) { *cap = lag; lags_changed = 1; }
 }
 
-/* All labels that an instruction names after `at`: each way there has no lag. `depth` is the labels around. */
-static void arrive_at_all(u32 at, u32 end, u32 opcode, const Label *innermost, u32 depth) {
+static inline u32 *lag_after(u32 label) { return label == NONE ? &exit_lag : &events[label].lag; }
+
+/* A way that ends at a label; at a loop's head the lag is known, and this one may be too small for it. */
+static inline void arrive(u32 label, u32 lag) {
+    if (label != NONE && events[label].opcode == LOOP) {
+        if (lag < events[label].lag) lower_cap(label, lag);
+    } else if (lag < *lag_after(label)) {
+        *lag_after(label) = lag;
+    }
+}
+
+/* What to do with each label of a branch table, or of the clauses of a `try_table`. */
+typedef enum { FIND_LEAST_CAP, FIND_LEAST_LAG, ARRIVE, LOWER_CAP } Visit;
+
+static u32 visit_labels(u32 at, u32 end, u32 opcode, const Label *innermost, u32 depth, Visit visit, u32 lag) {
     u32 count;
     if (opcode == BR_TABLE) {
         count = read_u32(&at, end) + 1;
@@ -593,20 +616,33 @@ static void arrive_at_all(u32 at, u32 end, u32 opcode, const Label *innermost, u
             u8 kind = *AT(u8, at++);
             if (kind < 2) read_u32(&at, end);
         }
-        u32 operand = read_u32(&at, end);
-        if (operand > depth) { fail(BAD_BODY, at); return; }
+        u32 operand = read_u32(&at, end), found = lag;
+        if (operand > depth) { fail(BAD_BODY, at); break; }
         u32 label = innermost[operand].event;
-        if (label == NONE || events[label].opcode != LOOP) arrive(label, 0);
+        int is_loop = label != NONE && events[label].opcode == LOOP;
+        switch (visit) {
+        case FIND_LEAST_CAP: found = is_loop ? events[label].lag : cap_of(label); break;
+        case FIND_LEAST_LAG: found = *lag_after(label); break;
+        case ARRIVE:
+            if (label != NONE) events[label].has_branch = 1;
+            arrive(label, lag);
+            break;
+        case LOWER_CAP: lower_cap(label, lag); break;
+        }
+        if (found < lag) lag = found;
     }
+    return lag;
 }
 
-/* Finds the lag at each event, and at the function's exit. */
-static void find_lags(Label *labels) {
+/* One pass over the events: the lag at each, as long as no label's lag is more than its cap. Where that cannot be,
+ * caps are lowered, and another pass is needed. `tables_are_sync` takes the way that always can be: fuel is counted up
+ * to each branch table. */
+static void pass_lags(Label *labels, int tables_are_sync) {
     u32 lag = 1, depth = 0;     /* the call itself */
     int reached = 1;
-    exit_lag = may_throw ? 0 : NONE;
+    exit_lag = may_throw ? 0 : exit_cap;
     config.asked_lag = 0;
-    labels[0].event = NONE;
+    labels[0] = (Label){NONE, 0, NONE};
     for (u32 index = 0; index < event_count && !config.error; index++) {
         Event *event = &events[index];
         u32 opcode = event->opcode;
@@ -620,25 +656,31 @@ static void find_lags(Label *labels) {
         } else {
             lag += fuel_of(opcode);
         }
+        const Label *innermost = &labels[-(int)depth];
         switch (opcode) {
-        case BLOCK: case TRY_TABLE: case LOOP: case IF:
+        case BLOCK: case TRY_TABLE: case LOOP: case IF: {
+            u32 loop = innermost->loop;
+            event->lag = event->cap;
             if (opcode == LOOP) {
-                event->lag = event->is_sync ? 0 : lag;
+                if (event->is_sync || (event->has_table && tables_are_sync)) event->lag = 0;
+                if (lag < event->lag) event->lag = lag;
                 event->add = lag - event->lag;
                 lag = event->lag;
+                loop = index;
             }
             if (opcode == IF) event->add = lag;
-            if (opcode == TRY_TABLE) arrive_at_all(event->at + 1, event->end, opcode, &labels[-(int)depth], depth);
+            if (opcode == TRY_TABLE) visit_labels(event->at + 1, event->end, opcode, innermost, depth, ARRIVE, 0);
             depth++;
-            labels[-(int)depth].event = index;
+            labels[-(int)depth] = (Label){index, 0, loop};
             break;
+        }
         case ELSE:
             event->lag = lag;
             if (reached) arrive(event->operand, lag);
             lag = events[event->operand].add;
             reached = events[event->operand].reached;
             break;
-        case END:
+        case END: {
             event->lag = lag;
             if (event->operand == NONE) {
                 if (reached) arrive(NONE, lag);
@@ -648,29 +690,36 @@ static void find_lags(Label *labels) {
             Event *start = &events[event->operand];
             if (start->opcode == LOOP) break;
             if (reached) arrive(event->operand, lag);
-            if (start->opcode == IF && !start->has_else && start->reached) arrive(event->operand, start->add);
-            reached = start->lag != NONE;
+            int skipped = start->opcode == IF && !start->has_else && start->reached;
+            if (skipped) arrive(event->operand, start->add);
+            reached |= skipped || start->has_branch;
             lag = start->lag;
             break;
-        case BR_IF: case BR:
-            if (!event->is_sync && event->goes_to != NONE && events[event->goes_to].opcode == LOOP) {
-                u32 head = events[event->goes_to].lag;
-                event->add = lag - head;
-                lag = head;
-            } else if (reached) {
+        }
+        case BR_IF: case BR: case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST: case BR_ON_CAST_FAIL:
+            if (reached) {
+                if (event->goes_to != NONE) events[event->goes_to].has_branch = 1;
+                if (opcode == BR_IF && !event->is_sync && event->goes_to != NONE && event->goes_to == innermost->loop) {
+                    /* Both ways add what a round has cost: no code of its own for the way back. */
+                    u32 head = events[event->goes_to].lag;
+                    if (lag < head) { lower_cap(event->goes_to, lag); head = lag; }
+                    event->add = lag - head;
+                    lag = head;
+                }
                 event->lag = lag;
                 arrive(event->goes_to, lag);
             }
             if (opcode == BR) reached = 0;
             break;
-        case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST: case BR_ON_CAST_FAIL:
-            if (reached && (event->goes_to == NONE || events[event->goes_to].opcode != LOOP)) {
-                event->lag = lag;
-                arrive(event->goes_to, lag);
-            }
-            break;
         case BR_TABLE:
-            if (reached) arrive_at_all(event->at + 1, event->end, opcode, &labels[-(int)depth], depth);
+            if (reached) {
+                u32 least = tables_are_sync ? 0 :
+                    visit_labels(event->at + 1, event->end, opcode, innermost, depth, FIND_LEAST_CAP, lag);
+                event->add = lag - least;
+                event->lag = lag = least;
+                visit_labels(event->at + 1, event->end, opcode, innermost, depth, ARRIVE, lag);
+                if (index == asked_event && event->at == config.asked_at) config.asked_lag = lag;
+            }
             reached = 0;
             break;
         case RETURN: case RETURN_CALL: case RETURN_CALL_INDIRECT: case RETURN_CALL_REF:
@@ -680,6 +729,45 @@ static void find_lags(Label *labels) {
             break;
         case UNREACHABLE: case THROW: case THROW_REF: reached = 0; break;
         }
+    }
+}
+
+/* All ways of a branch table have the same lag: if one of its labels has less, the others must not have more. */
+static void level_tables(Label *labels) {
+    u32 depth = 0;
+    for (u32 index = 0; index < event_count && !config.error; index++) {
+        const Event *event = &events[index];
+        const Label *innermost = &labels[-(int)depth];
+        if (begins_block(event->opcode)) {
+            depth++;
+            labels[-(int)depth].event = index;
+        } else if (event->opcode == END && event->operand != NONE) {
+            depth--;
+        } else if (event->opcode == BR_TABLE && event->reached) {
+            u32 least = visit_labels(event->at + 1, event->end, BR_TABLE, innermost, depth, FIND_LEAST_LAG, event->lag);
+            visit_labels(event->at + 1, event->end, BR_TABLE, innermost, depth, LOWER_CAP, least);
+        }
+    }
+}
+
+/* Finds the lag at each event, and at the function's exit. */
+static void find_lags(Label *labels) {
+    enum { MOST_PASSES = 6 };
+    exit_cap = NONE;
+    for (u32 pass = 0; !config.error; pass++) {
+        int is_last = pass == MOST_PASSES;
+        lags_changed = 0;
+        if (is_last) {
+            exit_cap = NONE;
+            for (u32 index = 0; index < event_count; index++) events[index].cap = NONE;
+        }
+        pass_lags(labels, is_last);
+        if (is_last) {
+            if (lags_changed) fail(BAD_BODY, 0);
+            return;
+        }
+        level_tables(labels);
+        if (!lags_changed) return;
     }
 }
 
