@@ -104,7 +104,8 @@ def publish(results: dict[str, Any]) -> None:
     parts = {"machine": sentence(results["machine"])}
     for name, points in results["series"].items():
         parts[name] = table(points, SIZES[name])
-        draw(name, points, SIZES[name], PLOTTED[name], PAGE.parent / f"growth-{name.replace(' ', '-')}.svg")
+        columns = [each for each in PLOTTED[name] if each in points[0]]
+        draw(name, points, SIZES[name], columns, PAGE.parent / f"growth-{name.replace(' ', '-')}.svg")
     for name, part in parts.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, found, rest = text.partition(begin)

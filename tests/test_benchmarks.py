@@ -408,3 +408,16 @@ def test_an_unknown_commit_is_an_error() -> None:
     )
     assert done.returncode == 2
     assert "no-such-commit" in done.stderr
+
+
+@pytest.mark.parametrize("series", ["functions", "depth", "memory", "instances"])
+def test_growth_is_measured(series: str, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    command = [sys.executable, str(BENCHMARKS / "bench_growth.py"), "--quick", "--only", series, "--json", str(results)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    small, large = json.loads(results.read_text())["series"][series]
+    sizes = {"functions": "functions", "depth": "depth", "memory": "memory MB", "instances": "instances"}
+    assert 0 < small[sizes[series]] < large[sizes[series]]
+    assert set(small) == set(large)
+    assert "last step" in done.stdout
