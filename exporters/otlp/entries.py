@@ -59,6 +59,8 @@ class LogEntry:
     event_name: str
     body: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
+    """Ids of the trace and the span that it belongs to, if that is not the run's."""
 
 
 Item = LogEntry | OutputLine

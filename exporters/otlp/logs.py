@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from wasmtrace.exporters.otlp.batches import Batches
 from wasmtrace.exporters.otlp.entries import PART, STREAM, Item, LogEntry, Severity, anomaly_entry, end_entries
@@ -45,7 +45,7 @@ def readable(item: Item, sender: Sender) -> ReadableLogRecord:
     record = LogRecord(
         timestamp=entry.at_unix_ns,
         observed_timestamp=entry.at_unix_ns,
-        context=sender.context,
+        context=sender.context if entry.span is None else _context_of(*entry.span),
         severity_number=_NUMBERS[entry.severity],
         severity_text=entry.severity.name,
         body=entry.body,
@@ -58,6 +58,10 @@ def readable(item: Item, sender: Sender) -> ReadableLogRecord:
 def log_context(root: SpanContext | None) -> Context:
     """What the records are correlated with: the run's span, if there is one."""
     return Context() if root is None else set_span_in_context(NonRecordingSpan(root), Context())
+
+
+def _context_of(trace_id: int, span_id: int) -> Context:
+    return log_context(SpanContext(trace_id, span_id, False, TraceFlags(TraceFlags.SAMPLED)))
 
 
 class LogsExport:

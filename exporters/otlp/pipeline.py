@@ -89,11 +89,16 @@ class Pipeline:
             self._logs.anomaly(anomaly)
 
     def finish(self, snapshot: Snapshot, *also: Callable[[float], None]) -> None:
-        """The run is over: sends the rest, all signals at once, and returns in time. `also` are told how long."""
+        """The run is over: says how it ended, and closes."""
+        if self._logs is not None:
+            self._logs.end(snapshot)
+        self.close(*also)
+
+    def close(self, *also: Callable[[float], None]) -> None:
+        """Sends the rest, all signals at once, and returns in time. `also` are told how long."""
         seconds = self.settings.end_seconds
         closing: list[_Closing] = [_Closing(each, lambda: False, lambda: None, seconds) for each in also]
         if self._logs is not None and self._log_exporter is not None:
-            self._logs.end(snapshot)
             closing.append(_Closing(self._logs.close, self._hopeless_logs, self._abandon_logs, seconds))
         if self._metrics is not None and self._metric_exporter is not None:
             fan = self._metric_exporter.fan
