@@ -38,9 +38,10 @@ def machine() -> dict[str, str | int | float]:
 
 
 def sentence(found: dict[str, str | int | float]) -> str:
-    """One line for people."""
+    """One line for people; of the kernel its version, without its builder's name for it."""
+    kernel = str(found["kernel"]).partition("-")[0]
     return (
         f"{found['cpu']} ({found['architecture']}), {found['cores']} cores, "
-        f"{float(found['memory_bytes']) / 2**30:.0f} GiB, Linux {found['kernel']}, Python {found['python']}, "
+        f"{float(found['memory_bytes']) / 2**30:.0f} GiB, Linux {kernel}, Python {found['python']}, "
         f"wasmtime {found['wasmtime']}; load at the start {float(found['load']):.1f}"
     )
