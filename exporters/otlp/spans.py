@@ -1,4 +1,4 @@
-"""From slow and traced calls to a tree of spans. Pure: records in, span descriptions out; ids come from who makes the tree.
+"""From slow and traced calls to a tree of spans. Pure: records in, descriptions out; ids come from who makes the tree.
 
 Calls arrive as they return, so children come before their parents. A call waits here until its parent has come, at
 most until the next `flush`. That one is given the calls which are open: the parent of what still waits is among them,
