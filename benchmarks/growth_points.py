@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import wasmtime
+
 from wasmtrace import Instance, Runtime, RuntimeConfig
 from wasmtrace.exporters.prometheus import encode_snapshots
 from wasmtrace.exporters.summary import render
@@ -161,8 +163,6 @@ def deepest(runtime: Runtime) -> int:
 
 
 def depth(levels: int) -> Point:
-    import wasmtime
-
     config = RuntimeConfig(fuel=False, engine_cache=False, interruptible=False)
     with Runtime(config) as runtime:
         levels = levels or deepest(runtime)
@@ -199,15 +199,14 @@ def depth(levels: int) -> Point:
         }
 
 
-def plain_often(engine: object, module: object, levels: int, times: int) -> float:
+def plain_often(engine: wasmtime.Engine, module: wasmtime.Module, levels: int, times: int) -> float:
     """The same in plain wasmtime, in a thread with a stack as large: processor seconds."""
-    import wasmtime
-
     taken: list[float] = []
 
     def work() -> None:
         store = wasmtime.Store(engine)
         often = wasmtime.Instance(store, module, []).exports(store)["often"]
+        assert isinstance(often, wasmtime.Func)
         began = time.thread_time()
         often(store, levels, times)
         taken.append(time.thread_time() - began)

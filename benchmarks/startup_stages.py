@@ -7,6 +7,7 @@ Steps are found by wrapping functions, so that the program itself measures nothi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ began = float(os.environ["STARTED"])
 spans["python"] = time.perf_counter() - began
 reached = time.perf_counter()
 
-from wasmtrace import cache, cli, program  # noqa: E402
+from wasmtrace import api, cache, cli, program  # noqa: E402
 from wasmtrace.cli import parser, run_guest, run_outputs  # noqa: E402
 from wasmtrace.runtime import engine, engine_call, session  # noqa: E402
 
@@ -59,7 +60,7 @@ wrap(parser, "parse", "arguments")
 wrap(engine.Engine, "__init__", "engine")
 wrap(run_guest, "read_module", "read")
 wrap(program, "cache_key", "hash")
-wrap(program.hashlib, "sha256", "hash")
+wrap(hashlib, "sha256", "hash")
 wrap(cache.RewriteCache, "load", "cache")
 wrap(cache.RewriteCache, "store", "store")
 wrap(engine.Engine, "validate", "validate")
@@ -72,5 +73,5 @@ wrap(engine_call.GuestInstance, "call", "guest")
 wrap(program, "_names", "names", within="snapshot")
 wrap(session.Session, "snapshot", "snapshot")
 wrap(run_outputs.Outputs, "finish", "output")
-wrap(run_guest.Runtime, "close", "close")
+wrap(api.Runtime, "close", "close")
 cli.console_main()
