@@ -4,8 +4,8 @@ Pure: time and calls come in as parameters. The threshold follows what was seen:
 found under which no more calls than the budget were slow. Calls that arrive before a higher threshold takes effect are
 admitted up to twice the budget, then left out and counted. So what is behind this has a bound, whatever the guest does.
 
-Traced calls, those that are wanted however short, share the budget: whoever reads `room` tells the guest how many it may
-record. Slow calls come first, but where both want more than there is, the threshold rises until half is left for traced
+Traced calls, those that are wanted however short, share the budget: whoever reads `room` tells the guest how many it
+may record. Slow calls come first, but where both want more than there is, the threshold rises until half is left for traced
 ones.
 """
 

@@ -95,7 +95,7 @@ class Session:
         self._sinks = (*self._sinks, sink)
 
     def rest(self, sink: EventSink, resting: bool) -> None:
-        """Whether `sink` wants no slow calls for now. While that holds for all of them the guest records none: it counts."""
+        """Whether `sink` wants no slow calls for now. While that holds for all, the guest counts and records none."""
         (self._resting.add if resting else self._resting.discard)(sink)
         if self._memory is not None:
             self._memory.mute_ring(self._nobody_listens)

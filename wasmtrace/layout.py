@@ -3,8 +3,8 @@
 The rewriter appends one linear memory of fixed size to a module. Probes store in it, the host reads it from
 outside while the guest runs. No offset is spelled anywhere but here. All cells are little-endian, 8 bytes.
 
-    header | memory cells | errno cells | calls | slow calls | slow µs | slowest µs | fuel | ring | events | grow cells |
-    shadow stack
+    header | memory cells | errno cells | calls | slow calls | slow µs | slowest µs | fuel | ring | events |
+    grow cells | shadow stack
 
 The shadow stack is last: an overflow of it traps at the end of the memory, and never spoils another area. The grow
 cells stand before it because how many there are is known only when all code has been seen.
