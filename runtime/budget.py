@@ -5,8 +5,8 @@ found under which no more calls than the budget were slow. Calls that arrive bef
 admitted up to twice the budget, then left out and counted. So what is behind this has a bound, whatever the guest does.
 
 Traced calls, those that are wanted however short, share the budget: whoever reads `room` tells the guest how many it
-may record. Slow calls come first, but where both want more than there is, the threshold rises until half is left for traced
-ones.
+may record. Slow calls come first, but where both want more than there is, the threshold rises until half is left for
+traced ones.
 """
 
 from __future__ import annotations
