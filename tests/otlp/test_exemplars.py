@@ -138,7 +138,7 @@ def _links_in(text: str) -> list[Link]:
             sample.exemplar.value,
             float(sample.exemplar.timestamp) * 1e9,
         )
-        for family in parse_openmetrics(text)
+        for family in parse_openmetrics(text)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar is not None
     ]
@@ -193,7 +193,7 @@ def test_without_spans_there_are_none(tmp_path: Path, options: tuple[str, ...], 
     def slow_calls(text: str) -> float:
         return sum(
             sample.value
-            for family in parse_openmetrics(text)
+            for family in parse_openmetrics(text)  # type: ignore[no-untyped-call]
             for sample in family.samples
             if sample.name == "wasmtrace_host_slow_calls_total"
         )

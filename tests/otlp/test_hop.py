@@ -14,8 +14,9 @@ from receiver import Receiver, attributes, until
 from test_traces import CALLER, NAPS, PROTOCOLS, drawn, is_error, named
 
 
-def _root(spans: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((each for each in spans if each["name"] == "talk.wat"), None)
+def _root(spans: list[dict[str, Any]]) -> dict[str, Any]:
+    """The root, or nothing yet."""
+    return next((each for each in spans if each["name"] == "talk.wat"), {})
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -23,7 +24,9 @@ def _root(spans: list[dict[str, Any]]) -> dict[str, Any] | None:
 def test_all_signals_pass(collector: Receiver, tmp_path: Path, protocol: str, onward: str) -> None:
     with hop(tmp_path, collector.endpoint(onward), onward) as between:
         more = {"OTEL_SERVICE_NAME": "shop", **between.environment(protocol)}
-        done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--logs", guest(tmp_path, EXIT_3), **more)
+        done = wasmtrace(
+            tmp_path, "run", "--no-summary", "--otlp", "--logs", guest(tmp_path, EXIT_3), stdin=b"", **more
+        )
         assert (done.code, done.out, done.err) == (3, b"hello\nworld\nhello\nworld\n", "oops\n")
         root = until(lambda: _root(collector.spans()), waiting_for="the root")
         records = until(lambda: found if len(found := collector.log_records()) >= 5 else [], waiting_for="log records")
@@ -46,7 +49,7 @@ def test_the_tree_of_a_crash_passes(collector: Receiver, tmp_path: Path, protoco
     path = guest(tmp_path, NAPS, "naps.wat")
     with hop(tmp_path, collector.endpoint(protocol), protocol) as between:
         more = {"TRACEPARENT": CALLER, **between.environment(protocol)}
-        done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--invoke", "crash", path, **more)
+        done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--invoke", "crash", path, stdin=b"", **more)
         assert done.code == 134
         spans = until(lambda: found if len(found := collector.spans()) >= 8 else [], waiting_for="spans")
     assert drawn(spans) == [

@@ -27,6 +27,9 @@ class Papers:
     stranger: Signed
     """An authority that has signed nothing here."""
 
+    def named(self, name: str | None) -> Signed | None:
+        return {"ours": self.ours, "stranger": self.stranger, None: None}[name]
+
     def variables(self, authority: Signed | None, client: Signed | None) -> dict[str, str]:
         found = {}
         if authority is not None:
@@ -55,8 +58,8 @@ def test_sent_and_received(
     clients = papers.ours.certificate if asks_client else None
     with behind_tls(papers.server, port_of(collector, protocol), clients) as port:
         more = papers.variables(papers.ours, papers.client if asks_client else None)
-        options = ["--no-summary", f"--otlp=https://127.0.0.1:{port}", "--logs", guest(tmp_path, EXIT_3)]
-        done = wasmtrace(tmp_path, "run", *options, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **more)
+        options = ["--no-summary", f"--otlp=https://127.0.0.1:{port}", "--logs", str(guest(tmp_path, EXIT_3))]
+        done = wasmtrace(tmp_path, "run", *options, stdin=b"", OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **more)
         assert (done.code, done.out, done.err) == (3, b"hello\nworld\nhello\nworld\n", "oops\n")
     assert "talk.wat" in until(lambda: [each["name"] for each in collector.spans()], waiting_for="spans")
     assert len(until(collector.log_records, waiting_for="log records")) == 5
@@ -87,12 +90,13 @@ def test_who_is_not_trusted_gets_nothing(
 ) -> None:
     clients = papers.ours.certificate if asks_client else None
     with behind_tls(papers.server, port_of(collector, protocol), clients) as port:
-        more = papers.variables(trusted and getattr(papers, trusted), own and getattr(papers, own))
-        options = ["--no-summary", f"--otlp=https://127.0.0.1:{port}", guest(tmp_path, EXIT_3)]
+        more = papers.variables(papers.named(trusted), papers.named(own))
+        options = ["--no-summary", f"--otlp=https://127.0.0.1:{port}", str(guest(tmp_path, EXIT_3))]
         done = wasmtrace(
             tmp_path,
             "run",
             *options,
+            stdin=b"",
             OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
             OTEL_EXPORTER_OTLP_TIMEOUT="2000",
             OTEL_BSP_EXPORT_TIMEOUT="3000",

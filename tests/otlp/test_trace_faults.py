@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -180,7 +180,7 @@ def test_refusal(naps: Path, protocol: str, collector: Collector, told: str) -> 
         more = {**ONLY_TRACES, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_BSP_EXPORT_TIMEOUT": "2000"}
         began = time.monotonic()
         options = ["--no-summary", f"--otlp=http://127.0.0.1:{moody.port}", "--metrics-file", str(metrics)]
-        done = wasmtrace(naps.parent, "run", *options, "--invoke", "exit", naps, **more)
+        done = wasmtrace(naps.parent, "run", *options, "--invoke", "exit", naps, stdin=b"", **more)
         took = time.monotonic() - began
     assert (done.code, done.out) == (3, b"")
     assert took < END_SECONDS + START_SECONDS
@@ -323,7 +323,9 @@ BROKEN = {
 def test_hostile_function_name(collector: Receiver, tmp_path: Path, name: bytes) -> None:
     path = tmp_path / "hostile.wasm"
     path.write_bytes(with_names({0: b"poll", NAP: name, WORK: name + b"2"}))
-    done = wasmtrace(tmp_path, "run", "--no-summary", "--otlp", "--invoke", "exit", path, **collector.environment(HTTP))
+    done = wasmtrace(
+        tmp_path, "run", "--no-summary", "--otlp", "--invoke", "exit", path, stdin=b"", **collector.environment(HTTP)
+    )
     assert (done.code, done.err) == (3, "")
     spans = until(lambda: found if len(found := collector.spans()) >= len(SPANS) else [], waiting_for="spans")
     poll = named(spans, "poll")

@@ -78,6 +78,7 @@ def run_python(work: Path, protocol: str, collector: Receiver) -> dict[str, Meas
         *("--invoke", PYTHON.entry, "--unknown-imports", "trap", "--env", "PYTHONTZPATH="),
         PYTHON.path,
         "/work/traced.py",
+        stdin=b"",
         XDG_CACHE_HOME=str(Path.home() / ".cache"),
         OTEL_BSP_EXPORT_TIMEOUT="30000",
         **collector.environment(protocol),

@@ -25,8 +25,12 @@ def behind_tls(server: Signed, port: int, clients: Path | None = None) -> Iterat
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
+    ends: list[asyncio.StreamWriter] = []
+
     async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(writer)
         inside_reader, inside_writer = await asyncio.open_connection("127.0.0.1", port)
+        ends.append(inside_writer)
         await asyncio.gather(_copy(reader, inside_writer), _copy(inside_reader, writer))
 
     async def start() -> asyncio.Server:
@@ -38,6 +42,11 @@ def behind_tls(server: Signed, port: int, clients: Path | None = None) -> Iterat
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for end in ends:
+            end.transport.abort()
+        for end in ends:
+            with suppress(OSError):
+                await asyncio.wait_for(end.wait_closed(), 5)
 
     found = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     try:
