@@ -19,7 +19,7 @@ from wasmtrace.instrument.plan import Plan
 from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.sections.ids import SectionId
 from wasmtrace.instrument.sections.imports import TAG_KIND
-from wasmtrace.instrument.sections.types import FuncType, read_valtype
+from wasmtrace.instrument.sections.types import I32, FuncType, read_valtype
 from wasmtrace.instrument.template import BodyClass
 from wasmtrace.sites import Skipped
 
@@ -145,6 +145,7 @@ class Walk:
             ],
             growers=[b"".join(probe.grow(each) for probe in probes) for each in range(len(module.memories))],
             flags=self._flags(),
+            detour_type=plan.typeidx(FuncType((I32,), ())) if plan.options.fuel else 0,
             calls_offset=plan.layout.calls_offset,
             fuel_offset=plan.layout.fuel_offset,
         )

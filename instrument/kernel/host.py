@@ -62,7 +62,7 @@ class _Config(ctypes.LittleEndianStructure):
     _fields_ = (
         *((name, _U32) for name in ("hosts", "functions", "type_count", "memory_count", "table_count")),
         *((name, _U32) for name in ("typeidxs", "types", "shapes", "flags", "memory_is_64", "table_is_64")),
-        *((name, _U32) for name in ("fuel", "exceptions", "most_bounded", "max_body_bytes", "max_locals")),
+        *((name, _U32) for name in ("fuel", "exceptions", "detour_type", "most_bounded", "max_body_bytes", "max_locals")),
         *((name, _U32) for name in ("scratch", "scratch_bytes", "calls_offset", "fuel_offset")),
         *((name, _Bytes * _CLASSES) for name in ("enter", "leave", "land")),
         ("class_locals", _U32 * _CLASSES),
@@ -114,6 +114,8 @@ class Templates:
     host_tail_calls: Sequence[bytes]
     growers: Sequence[bytes]
     flags: bytes
+    detour_type: int
+    """typeidx of [i32] -> []; wanted only if fuel is counted."""
     calls_offset: int
     fuel_offset: int
 
@@ -329,6 +331,7 @@ class Kernel:
         config.host_tail_calls = self._put_list(templates.host_tail_calls)
         config.growers = self._put_list([encoded(each) for each in templates.growers])
         config.flags = self._put(templates.flags)
+        config.detour_type = templates.detour_type
         config.calls_offset, config.fuel_offset = templates.calls_offset, templates.fuel_offset
         config.out = self._allocate(1)
         self._store_config()

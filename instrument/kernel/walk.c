@@ -82,6 +82,7 @@ typedef struct {
     u32 table_is_64;    /* u8 for each table */
     u32 fuel;           /* whether fuel is counted */
     u32 exceptions;     /* whether a call may end by an exception */
+    u32 detour_type;    /* typeidx of [i32] -> [] */
     u32 most_bounded;   /* instructions that a call may execute and still be bounded */
     u32 max_body_bytes, max_locals;
     u32 scratch, scratch_bytes;     /* 56 bytes for each byte of the longest body, and 4096 */
@@ -411,10 +412,10 @@ typedef struct {
     u32 before;     /* fuel of the instructions between the event before and this one */
     u32 operand;    /* label, function, memory; of `end` the event that begins the block; of a dynamic one its type */
     u32 lag;        /* on the way from here to where it ends; of what begins a block: after it, of a loop at its head */
-    u32 cap;        /* of what begins a block: `lag` may not be more */
+    u32 detour;     /* of what begins a block: while a branch table is written, the number of its own way there, or NONE */
     u32 add;        /* fuel to count before it on all ways; of `if`: the lag on the way past its first arm */
     u32 goes_to;    /* the event that begins the block whose label it names; NONE is the function; of a loop that around */
-    u8 reached, has_else, is_sync, is_dynamic, has_table, has_branch;
+    u8 reached, has_else, is_sync, is_dynamic, has_branch;
 } Event;
 
 typedef struct { u32 event, arity, loop; } Label;      /* `loop` is the event of the innermost loop around, or NONE */
@@ -510,6 +511,66 @@ static int is_sync_point(u32 opcode, const Label *label) {
     }
 }
 
+static inline u32 lag_after(u32 label) { return label == NONE ? exit_lag : events[label].lag; }
+
+/* A way that ends at a label. That of a loop's head is known before. */
+static inline void arrive(u32 label, u32 lag) {
+    if (label == NONE) {
+        if (lag < exit_lag) exit_lag = lag;
+        return;
+    }
+    events[label].has_branch = 1;
+    if (events[label].opcode != LOOP && lag < events[label].lag) events[label].lag = lag;
+}
+
+/* From the lag of a way to that of where it leads. */
+static inline u32 difference(u32 lag, u32 label) {
+    u32 known = lag_after(label);
+    return lag > known ? lag - known : 0;
+}
+
+/* What to do with each label of a branch table, or of the clauses of a `try_table`. */
+typedef enum { FIND_MOST_VALUES, FIND_LEAST_DIFFERENCE, ARRIVE, FORGET_DETOUR, NUMBER_DETOURS, WRITE } Visit;
+
+static u32 outermost_detour, detour_count, common_difference;
+static u32 *detour_operands;    /* by number, the label that the way ends at */
+static void put_u32(u32 value);
+
+static u32 visit_labels(const Event *event, const Label *innermost, u32 depth, Visit visit, u32 found) {
+    u32 at = event->at + 1, end = event->end, count;
+    if (event->opcode == BR_TABLE) {
+        count = read_u32(&at, end) + 1;
+    } else {
+        at = skip_valtype(at, end);
+        count = at ? read_u32(&at, end) : 0;
+    }
+    for (u32 each = 0; each < count && !config.error; each++) {
+        if (event->opcode == TRY_TABLE) {
+            u8 kind = *AT(u8, at++);
+            if (kind < 2) read_u32(&at, end);
+        }
+        u32 operand = read_u32(&at, end);
+        if (operand > depth) { fail(BAD_BODY, at); break; }
+        const Label *label = &innermost[operand];
+        u32 *detour = label->event == NONE ? &outermost_detour : &events[label->event].detour;
+        u32 more = event->lag == NONE ? 0 : difference(event->lag, label->event);
+        switch (visit) {
+        case FIND_MOST_VALUES: if (label->arity > found) found = label->arity; break;
+        case FIND_LEAST_DIFFERENCE: if (more < found) found = more; break;
+        case ARRIVE: arrive(label->event, event->lag); break;
+        case FORGET_DETOUR: *detour = NONE; break;
+        case NUMBER_DETOURS: 
+            if (more > common_difference && *detour == NONE) {
+                detour_operands[detour_count] = operand;
+                *detour = detour_count++;
+            }
+            break;
+        case WRITE: put_u32(*detour == NONE ? operand + detour_count : *detour); break;
+        }
+    }
+    return found;
+}
+
 /* Fills `events`. Labels are kept at the other end of the scratch area. */
 static int find_events(u32 at, u32 end, Label *labels) {
     u32 before = 0, depth = 0, count = 0;
@@ -530,7 +591,7 @@ static int find_events(u32 at, u32 end, Label *labels) {
         if ((u8 *)&events[count + 2] > (u8 *)&labels[-(int)depth - 2]) return fail(NO_ROOM, at);
         Event *made = &events[count];
         *made = (Event){at, found.end, opcode, before, dynamic ? dynamic : operand, NONE, NONE, 0, NONE,
-                        0, 0, 0, dynamic != 0, 0, 0};
+                        0, 0, 0, dynamic != 0, 0};
         before = 0;
         if (dynamic) {
             u32 wanted = opcode == TABLE_GROW ? 2 : 1;
@@ -543,16 +604,14 @@ static int find_events(u32 at, u32 end, Label *labels) {
             label = &labels[(int)operand - (int)depth];
             made->goes_to = label->event;
         }
-        if (is_sync_point(opcode, label)) {
+        int carries = opcode == BR_TABLE && visit_labels(made, &labels[-(int)depth], depth, FIND_MOST_VALUES, 0);
+        if (carries || is_sync_point(opcode, label)) {
             made->is_sync = 1;
             /* A loop in which fuel is counted up to some place has no lag at its head. */
             for (u32 loop = labels[-(int)depth].loop; loop != NONE && !events[loop].is_sync; loop = events[loop].goes_to)
                 events[loop].is_sync = 1;
             may_throw |= opcode == TRY_TABLE || opcode == THROW || opcode == THROW_REF || is_risky_call(opcode);
         }
-        if (opcode == BR_TABLE)
-            for (u32 loop = labels[-(int)depth].loop; loop != NONE && !events[loop].has_table; loop = events[loop].goes_to)
-                events[loop].has_table = 1;
         if (begins_block(opcode)) {
             u32 loop = labels[-(int)depth].loop;
             depth++;
@@ -572,6 +631,7 @@ static int find_events(u32 at, u32 end, Label *labels) {
         at = found.end;
     }
     event_count = count;
+    detour_operands = (u32 *)&events[count + 1];
     if (config.error) return 0;
     if (!count || events[count - 1].opcode != END || events[count - 1].operand != NONE) return fail(BAD_BODY, end);
     return 1;
@@ -579,68 +639,11 @@ static int find_events(u32 at, u32 end, Label *labels) {
 
 /* ---- Fuel ---- */
 
-static u32 exit_cap;
-static int lags_changed;
-
-static inline u32 cap_of(u32 label) { return label == NONE ? exit_cap : events[label].cap; }
-
-static inline void lower_cap(u32 label, u32 lag) {
-    u32 *cap = label == NONE ? &exit_cap : &events[label].cap;
-    if (lag < *cap) { *cap = lag; lags_changed = 1; }
-}
-
-static inline u32 *lag_after(u32 label) { return label == NONE ? &exit_lag : &events[label].lag; }
-
-/* A way that ends at a label; at a loop's head the lag is known, and this one may be too small for it. */
-static inline void arrive(u32 label, u32 lag) {
-    if (label != NONE && events[label].opcode == LOOP) {
-        if (lag < events[label].lag) lower_cap(label, lag);
-    } else if (lag < *lag_after(label)) {
-        *lag_after(label) = lag;
-    }
-}
-
-/* What to do with each label of a branch table, or of the clauses of a `try_table`. */
-typedef enum { FIND_LEAST_CAP, FIND_LEAST_LAG, ARRIVE, LOWER_CAP } Visit;
-
-static u32 visit_labels(u32 at, u32 end, u32 opcode, const Label *innermost, u32 depth, Visit visit, u32 lag) {
-    u32 count;
-    if (opcode == BR_TABLE) {
-        count = read_u32(&at, end) + 1;
-    } else {
-        at = skip_valtype(at, end);
-        count = at ? read_u32(&at, end) : 0;
-    }
-    for (u32 each = 0; each < count && !config.error; each++) {
-        if (opcode == TRY_TABLE) {
-            u8 kind = *AT(u8, at++);
-            if (kind < 2) read_u32(&at, end);
-        }
-        u32 operand = read_u32(&at, end), found = lag;
-        if (operand > depth) { fail(BAD_BODY, at); break; }
-        u32 label = innermost[operand].event;
-        int is_loop = label != NONE && events[label].opcode == LOOP;
-        switch (visit) {
-        case FIND_LEAST_CAP: found = is_loop ? events[label].lag : cap_of(label); break;
-        case FIND_LEAST_LAG: found = *lag_after(label); break;
-        case ARRIVE:
-            if (label != NONE) events[label].has_branch = 1;
-            arrive(label, lag);
-            break;
-        case LOWER_CAP: lower_cap(label, lag); break;
-        }
-        if (found < lag) lag = found;
-    }
-    return lag;
-}
-
-/* One pass over the events: the lag at each, as long as no label's lag is more than its cap. Where that cannot be,
- * caps are lowered, and another pass is needed. `tables_are_sync` takes the way that always can be: fuel is counted up
- * to each branch table. */
-static void pass_lags(Label *labels, int tables_are_sync) {
+/* Finds the lag at each event, and at the function's exit. */
+static void find_lags(Label *labels) {
     u32 lag = 1, depth = 0;     /* the call itself */
     int reached = 1;
-    exit_lag = may_throw ? 0 : exit_cap;
+    exit_lag = may_throw ? 0 : NONE;
     config.asked_lag = 0;
     labels[0] = (Label){NONE, 0, NONE};
     for (u32 index = 0; index < event_count && !config.error; index++) {
@@ -660,16 +663,18 @@ static void pass_lags(Label *labels, int tables_are_sync) {
         switch (opcode) {
         case BLOCK: case TRY_TABLE: case LOOP: case IF: {
             u32 loop = innermost->loop;
-            event->lag = event->cap;
+            if (opcode == TRY_TABLE) {
+                event->lag = 0;
+                visit_labels(event, innermost, depth, ARRIVE, 0);
+                event->lag = NONE;
+            }
             if (opcode == LOOP) {
-                if (event->is_sync || (event->has_table && tables_are_sync)) event->lag = 0;
-                if (lag < event->lag) event->lag = lag;
+                event->lag = event->is_sync ? 0 : lag;
                 event->add = lag - event->lag;
                 lag = event->lag;
                 loop = index;
             }
             if (opcode == IF) event->add = lag;
-            if (opcode == TRY_TABLE) visit_labels(event->at + 1, event->end, opcode, innermost, depth, ARRIVE, 0);
             depth++;
             labels[-(int)depth] = (Label){index, 0, loop};
             break;
@@ -690,21 +695,17 @@ static void pass_lags(Label *labels, int tables_are_sync) {
             Event *start = &events[event->operand];
             if (start->opcode == LOOP) break;
             if (reached) arrive(event->operand, lag);
-            int skipped = start->opcode == IF && !start->has_else && start->reached;
-            if (skipped) arrive(event->operand, start->add);
-            reached |= skipped || start->has_branch;
+            if (start->opcode == IF && !start->has_else && start->reached) arrive(event->operand, start->add);
+            reached = start->has_branch;
             lag = start->lag;
             break;
         }
         case BR_IF: case BR: case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST: case BR_ON_CAST_FAIL:
             if (reached) {
-                if (event->goes_to != NONE) events[event->goes_to].has_branch = 1;
                 if (opcode == BR_IF && !event->is_sync && event->goes_to != NONE && event->goes_to == innermost->loop) {
                     /* Both ways add what a round has cost: no code of its own for the way back. */
-                    u32 head = events[event->goes_to].lag;
-                    if (lag < head) { lower_cap(event->goes_to, lag); head = lag; }
-                    event->add = lag - head;
-                    lag = head;
+                    event->add = lag - events[event->goes_to].lag;
+                    lag = events[event->goes_to].lag;
                 }
                 event->lag = lag;
                 arrive(event->goes_to, lag);
@@ -712,14 +713,8 @@ static void pass_lags(Label *labels, int tables_are_sync) {
             if (opcode == BR) reached = 0;
             break;
         case BR_TABLE:
-            if (reached) {
-                u32 least = tables_are_sync ? 0 :
-                    visit_labels(event->at + 1, event->end, opcode, innermost, depth, FIND_LEAST_CAP, lag);
-                event->add = lag - least;
-                event->lag = lag = least;
-                visit_labels(event->at + 1, event->end, opcode, innermost, depth, ARRIVE, lag);
-                if (index == asked_event && event->at == config.asked_at) config.asked_lag = lag;
-            }
+            event->lag = lag;
+            if (reached) visit_labels(event, innermost, depth, ARRIVE, 0);
             reached = 0;
             break;
         case RETURN: case RETURN_CALL: case RETURN_CALL_INDIRECT: case RETURN_CALL_REF:
@@ -729,45 +724,6 @@ static void pass_lags(Label *labels, int tables_are_sync) {
             break;
         case UNREACHABLE: case THROW: case THROW_REF: reached = 0; break;
         }
-    }
-}
-
-/* All ways of a branch table have the same lag: if one of its labels has less, the others must not have more. */
-static void level_tables(Label *labels) {
-    u32 depth = 0;
-    for (u32 index = 0; index < event_count && !config.error; index++) {
-        const Event *event = &events[index];
-        const Label *innermost = &labels[-(int)depth];
-        if (begins_block(event->opcode)) {
-            depth++;
-            labels[-(int)depth].event = index;
-        } else if (event->opcode == END && event->operand != NONE) {
-            depth--;
-        } else if (event->opcode == BR_TABLE && event->reached) {
-            u32 least = visit_labels(event->at + 1, event->end, BR_TABLE, innermost, depth, FIND_LEAST_LAG, event->lag);
-            visit_labels(event->at + 1, event->end, BR_TABLE, innermost, depth, LOWER_CAP, least);
-        }
-    }
-}
-
-/* Finds the lag at each event, and at the function's exit. */
-static void find_lags(Label *labels) {
-    enum { MOST_PASSES = 6 };
-    exit_cap = NONE;
-    for (u32 pass = 0; !config.error; pass++) {
-        int is_last = pass == MOST_PASSES;
-        lags_changed = 0;
-        if (is_last) {
-            exit_cap = NONE;
-            for (u32 index = 0; index < event_count; index++) events[index].cap = NONE;
-        }
-        pass_lags(labels, is_last);
-        if (is_last) {
-            if (lags_changed) fail(BAD_BODY, 0);
-            return;
-        }
-        level_tables(labels);
-        if (!lags_changed) return;
     }
 }
 
@@ -848,10 +804,29 @@ static inline void put_add(u32 amount) {
     if (amount) put_template(config.add, 0, amount);
 }
 
-/* From the lag of a way to that of where it leads. */
-static inline u32 difference(u32 lag, u32 label) {
-    u32 known = label == NONE ? exit_lag : events[label].lag;
-    return lag > known ? lag - known : 0;
+/* A branch table whose ways do not all have as much to add: those that have more go by detours, each a block around
+ * the table, after whose end they add the rest. */
+static void put_table(const Event *event, const Label *innermost, u32 depth) {
+    common_difference = visit_labels(event, innermost, depth, FIND_LEAST_DIFFERENCE, NONE);
+    put_add(common_difference);
+    detour_count = 0;
+    visit_labels(event, innermost, depth, FORGET_DETOUR, 0);
+    visit_labels(event, innermost, depth, NUMBER_DETOURS, 0);
+    for (u32 each = 0; each < detour_count; each++) {
+        put_byte(BLOCK);
+        put_constant(config.detour_type);
+    }
+    u32 at = event->at + 1, count = read_u32(&at, event->end);
+    put_byte(BR_TABLE);
+    put_u32(count);
+    visit_labels(event, innermost, depth, WRITE, 0);
+    for (u32 each = 0; each < detour_count; each++) {
+        put_byte(END);
+        u32 operand = detour_operands[each];
+        put_add(difference(event->lag, innermost[operand].event) - common_difference);
+        put_byte(BR);
+        put_u32(operand + detour_count - 1 - each);
+    }
 }
 
 static void put_dynamic(const Event *event, u32 *new_start) {
@@ -894,7 +869,7 @@ static u32 find_site(u32 memidx) {
 }
 
 /* What stands before, or in place of, one event; gives where copying goes on. */
-static u32 put_event(const Event *event, u32 counted) {
+static u32 put_event(const Event *event, u32 counted, const Label *innermost, u32 depth) {
     u32 opcode = event->opcode, start = out_at, next = event->at;
     Bytes leave = config.leave[body_class], land = config.land[body_class];
     u32 last = opcode == END && event->operand == NONE;
@@ -920,6 +895,11 @@ static u32 put_event(const Event *event, u32 counted) {
                 next = event->end;
             }
             break;
+        case BR_TABLE:
+            if (event->is_sync) break;
+            put_table(event, innermost, depth);
+            put_segment(start, out_at - start, event->at, 0);
+            return event->end;
         case ELSE: put_add(difference(event->lag, event->operand)); break;
         case END:
             if (last || events[event->operand].opcode != LOOP) put_add(difference(event->lag, event->operand));
@@ -989,7 +969,7 @@ static u32 leb_length(u32 value) {
 }
 
 /* The new body without its size. */
-static void put_body(Span body, u32 code, u32 groups, u32 groups_at, u64 local_count, u8 skipped) {
+static void put_body(Span body, Label *labels, u32 code, u32 groups, u32 groups_at, u64 local_count, u8 skipped) {
     u32 body_start = out_at, start = out_at;
     if (skipped == 2) {
         put_bytes(AT(u8, body.at), body.end - body.at);
@@ -1013,14 +993,17 @@ static void put_body(Span body, u32 code, u32 groups, u32 groups_at, u64 local_c
         put_bytes(AT(u8, block.at), block.length);
     }
     put_segment(0, out_at - body_start, code, 0);
-    u32 at = code;
+    u32 at = code, depth = 0;
+    labels[0].event = NONE;
     for (u32 index = 0; index < event_count; index++) {
         Event *event = &events[index];
         start = out_at;
         put_bytes(AT(u8, at), event->at - at);
         put_segment(start - body_start, event->at - at, at, 1);
         u32 known = config.segment_count;
-        at = put_event(event, counted);
+        at = put_event(event, counted, &labels[-(int)depth], depth);
+        if (begins_block(event->opcode)) labels[-(int)++depth].event = index;
+        if (event->opcode == END && depth) depth--;
         for (u32 each = known; config.segments && each < config.segment_count; each++)
             AT(Segment, config.segments)[each].new_offset -= body_start;
     }
@@ -1052,7 +1035,7 @@ static int rewrite_body(Span body) {
         if (!room_for(8)) return 0;
         out_at += size_bytes;
         config.segment_count = 0;
-        put_body(body, code, groups, groups_at, local_count, skipped);
+        put_body(body, labels, code, groups, groups_at, local_count, skipped);
         if (config.error) return 0;
         if (out_at - start - size_bytes <= config.max_body_bytes || skipped == 2) break;
     }
