@@ -3,12 +3,13 @@ socket."""
 
 from wasmtrace.instrument.names import ModuleNames, demangle, module_names
 from wasmtrace.instrument.options import Options
-from wasmtrace.instrument.rewrite import Instrumented, instrument, original_offset
+from wasmtrace.instrument.rewrite import Instrumented, Places, instrument, original_offset
 
 __all__ = [
     "Instrumented",
     "ModuleNames",
     "Options",
+    "Places",
     "demangle",
     "instrument",
     "module_names",

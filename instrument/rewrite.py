@@ -6,6 +6,7 @@ appended. Each section keeps its place; what is new goes after what is there.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -81,28 +82,33 @@ def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: in
 
 
 class Places:
-    """Places in rewritten bodies, and what they mean in the module as it came."""
+    """Places in rewritten bodies, and what they mean in the module as it came. Any thread."""
 
     def __init__(self, wasm: bytes, options: Options) -> None:
         """Raises as `instrument`."""
         self._plan, self._walk = _prepare(wasm, options)
+        self._lock = threading.Lock()
 
     def original_offset(self, funcidx: int, body_offset: int) -> int | None:
         """As the function of this name."""
         ordinal = funcidx - len(self._plan.module.host_functions)
         if not 0 <= ordinal < len(self._plan.module.bodies):
             return None
-        _, segments, _ = self._walk.rewrite(ordinal)
+        with self._lock:
+            _, segments, _ = self._walk.rewrite(ordinal)
         for each in segments:
             if each.new_offset <= body_offset < each.new_offset + each.length:
                 return each.old_offset + (body_offset - each.new_offset if each.copied else 0)
         return None
 
-    def uncounted_fuel(self, funcidx: int, offset: int) -> int:
-        """Fuel that a call has used and its cell does not have, less what it has too much, when the call stands at the
-        instruction at `offset` of the module as it came; that instruction is counted."""
-        ordinal = funcidx - len(self._plan.module.host_functions)
-        return self._walk.rewrite(ordinal, offset)[2]
+    def uncounted_fuel(self, funcidx: int, body_offset: int) -> int:
+        """Fuel that a call has used and its cell does not have, less what it has too much, when the call stands at
+        `body_offset` of the rewritten body; the instruction there is counted. 0 where `original_offset` is None."""
+        offset = self.original_offset(funcidx, body_offset)
+        if offset is None:
+            return 0
+        with self._lock:
+            return self._walk.rewrite(funcidx - len(self._plan.module.host_functions), offset)[2]
 
 
 def _check_function_count(plan: Plan) -> None:

@@ -26,7 +26,6 @@ class State:
     last_frames: list[int] = field(default_factory=list)
     """The frames that were open when the last call ended, and when that was."""
     last_frames_us: int = 0
-    fuel: int | None = None
     abandoned: bool = False
     running: int = 0
     """Calls in progress, one inside the other."""

@@ -55,6 +55,8 @@ class CallEnd:
     exit_code: int | None = None
     trap: RawTrap | None = None
     error: BaseException | None = None
+    stack: tuple[tuple[int, int], ...] = ()
+    """Where the guest's calls stood, innermost first, as in `RawTrap`; the engine tells of at most 20."""
     """What a host function raised, or a `GuestError`."""
 
 
@@ -195,13 +197,15 @@ class GuestInstance:
         if trap is None and error is None and raised is None:
             return None
         if isinstance(error, wasmtime.ExitTrap):
-            return CallEnd(Outcome.EXITED, exit_code=error.code)
+            return CallEnd(Outcome.EXITED, exit_code=error.code, stack=_stack_of(error))
         if raised is not None:
-            return CallEnd(Outcome.FAILED, error=raised)
+            stack = _stack_of(error) if error is not None else _frames_of(trap) if trap is not None else ()
+            return CallEnd(Outcome.FAILED, error=raised, stack=stack)
         if self._killed:
-            return CallEnd(Outcome.INTERRUPTED)
+            return CallEnd(Outcome.INTERRUPTED, stack=_frames_of(trap) if trap is not None else ())
         if trap is not None:
-            return CallEnd(Outcome.TRAPPED, trap=_describe_trap(trap))
+            described = _describe_trap(trap)
+            return CallEnd(Outcome.TRAPPED, trap=described, stack=described.frames)
         return _describe_error(error)
 
     # What an instance has
@@ -286,7 +290,24 @@ def _describe_trap(trap: wasmtime.Trap) -> RawTrap:
     except ValueError:
         found = None
     code = "trap" if found is None else found.name.lower()
-    return RawTrap(code, _cause(trap.message), tuple((each.func_index, _offset(each)) for each in trap.frames))
+    return RawTrap(code, _cause(trap.message), _frames_of(trap))
+
+
+def _frames_of(trap: wasmtime.Trap) -> tuple[tuple[int, int], ...]:
+    return tuple((each.func_index, _offset(each)) for each in trap.frames)
+
+
+def _stack_of(error: wasmtime.WasmtimeError) -> tuple[tuple[int, int], ...]:
+    """Where the guest stood when an error ended it, which is no trap; wasmtime-py has no method for it."""
+    frames = ffi.wasm_frame_vec_t()
+    ffi.wasmtime_error_wasm_trace(error.ptr(), ctypes.byref(frames))
+    try:
+        return tuple(
+            (ffi.wasm_frame_func_index(frames.data[place]), ffi.wasm_frame_func_offset(frames.data[place]))
+            for place in range(frames.size)
+        )
+    finally:
+        ffi.wasm_frame_vec_delete(ctypes.byref(frames))
 
 
 def _offset(frame: wasmtime.Frame) -> int:

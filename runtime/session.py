@@ -33,6 +33,7 @@ from wasmtrace.runtime.clock import Clock, Face, both_clocks
 from wasmtrace.runtime.ending import EXIT_CODES, State, explain, resolve_trap
 from wasmtrace.runtime.engine_call import CallEnd, GuestInstance, Limits, PreparedCall
 from wasmtrace.runtime.event_streams import EventHub
+from wasmtrace.runtime.fuel import FuelAccount
 from wasmtrace.runtime.live import LiveView
 from wasmtrace.runtime.reader import Reader, Ring
 from wasmtrace.runtime.subject import Subject
@@ -69,6 +70,7 @@ class Session:
         self._state = threading.RLock()
         self._now = State()
         self._open: list[tuple[str, int, int | None]] = []
+        self._fuel = FuelAccount(subject, guest, limits.fuel)
         self._account = Account(clock.now_ns)
         self._origin_ns, self._started_unix_ns = both_clocks(clock.now_ns)
         self.events = EventHub(subject.sites, subject.names, self._started_unix_ns, event_sinks, lossless=lossless)
@@ -176,9 +178,10 @@ class Session:
             memory, ring = self._memory, self._ring
             assert memory is not None
             assert ring is not None
-            fuel_before, stack_pointer = self.guest.fuel_used, memory.stack_pointer
+            stack_pointer = memory.stack_pointer
             outermost = self._enter()
             started_us = self.now_us()
+            fuel_before = self._fuel.before(memory, outermost=outermost) if ring.has_sinks else None
             self._open.append((prepared.name, started_us, fuel_before))
             self._host_calls[prepared.name] = self._host_calls.get(prepared.name, 0) + 1
             ring.emit(CallStarted(prepared.name, started_us))
@@ -193,6 +196,7 @@ class Session:
             if end.outcome is not Outcome.RETURNED:
                 frames = memory.frames()
                 memory.stack_pointer = stack_pointer
+                self._fuel.broke_off(end.stack)
             self._leave(end, frames)
             self._tell_end(end.outcome, frames)
             return end
@@ -216,7 +220,7 @@ class Session:
         self._ring.drain(self.now_us())
 
     def _enter(self) -> bool:
-        """Whether this is a call from outside, not from a host function of this instance."""
+        """Whether this is a call from outside."""
         with self._state:
             now = self._now
             now.running += 1
@@ -230,7 +234,6 @@ class Session:
         with self._state:
             now = self._now
             now.running -= 1
-            now.fuel = self.guest.fuel_used
             if now.running or now.abandoned:
                 return
             now.outcome, now.raw_trap = end.outcome, end.trap
@@ -244,8 +247,9 @@ class Session:
             if ring is None or not self._open:
                 return
             export, start_us, fuel_before = self._open.pop()
-            fuel = None if fuel_before is None or self._now.fuel is None else self._now.fuel - fuel_before
         if ring.has_sinks:
+            fuel_after = None if self._memory is None else self._fuel.after(self._memory, running=self._now.abandoned)
+            fuel = None if fuel_before is None or fuel_after is None else max(0, fuel_after - fuel_before)
             now_us = self.now_us()
             ring.emit(CallEnded(export, start_us, now_us, outcome, fuel, self._open_calls(frames, now_us)))
 
@@ -326,8 +330,7 @@ class Session:
         return stats.open_calls(self.subject.sites, self.subject.names(), frames, now_us)
 
     def snapshot(self, top: int | None = None) -> Snapshot:
-        """The state now. Any thread, while the guest runs too; `top` keeps the functions that were called
-        most."""
+        """The state now. Any thread, while the guest runs too; `top` keeps the functions that were called most."""
         sites, names = self.subject.sites, self.subject.names()
         counters = self._counters()
         wall_seconds, cpu_seconds = self._account.read()
@@ -349,7 +352,7 @@ class Session:
                 now_us=now_us,
                 wall_seconds=wall_seconds,
                 cpu_seconds=cpu_seconds,
-                fuel=None if state.running else state.fuel,
+                fuel=self._fuel.total(counters.fuel, running=state.running > 0),
                 fuel_limit=self._limits.fuel,
                 memories=stats.memory_stats(sites, counters),
                 functions=stats.function_stats(sites, names, counters, top),
@@ -368,14 +371,16 @@ class Session:
         if memory is None or ring is None or face is None:
             return stats.no_counters(self.subject.sites)
         ordinals = range(self.subject.sites.layout.errno_import_count)
+        calls = memory.calls()
         return stats.Counters(
-            memory.calls(),
+            calls,
             memory.slow_calls(),
             memory.slow_us(),
             memory.grows(),
             {ordinal: memory.errnos(ordinal) for ordinal in ordinals},
             memory.memory_pages(),
             memory.slowest_us(),
+            self._fuel.by_function(memory, calls),
             dict(face.self_ns),
         )
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import compress, repeat
-from operator import attrgetter
+from operator import add, attrgetter, mul
 from typing import TypeVar
 
 from wasmtrace import layout as cells
@@ -34,6 +34,8 @@ class Counters:
     """By ordinal of the import that returns them."""
     memory_pages: Sequence[tuple[int, int]]
     slowest_us: array[int]
+    fuel: list[int] | None
+    """By funcidx; None if it is not counted."""
     self_ns: Mapping[int, int]
 
 
@@ -49,6 +51,7 @@ def no_counters(sites: SiteTable) -> Counters:
         dict.fromkeys(range(sites.layout.errno_import_count), none),
         [(memory.min_pages, NO_LIMIT) for memory in sites.memories],
         zeros,
+        [0] * sites.function_count if sites.fuel_per_call else None,
         {},
     )
 
@@ -68,11 +71,21 @@ def function_stats(
         "slow_calls": map(counters.slow_calls.__getitem__, indices),
         "slow_seconds": _seconds(counters.slow_us, indices),
         "slowest_seconds": _seconds(counters.slowest_us, indices),
+        "fuel": repeat(None) if counters.fuel is None else map(counters.fuel.__getitem__, indices),
         "self_seconds": _spread(indices, {index: ns / 1e9 for index, ns in counters.self_ns.items()}, 0.0),
         "grown_pages": _spread(indices, {index: pages for index, (pages, _) in grown.items()}, 0),
         "failed_grows": _spread(indices, {index: failed for index, (_, failed) in grown.items()}, 0),
     }
     return _filled(len(indices), columns)
+
+
+def fuel_by_function(sites: SiteTable, calls: array[int], cells: array[int], uncounted: Mapping[int, int]) -> list[int]:
+    """Fuel by funcidx, from what is counted for each call, what the guest counted, and what calls that never returned
+    had not counted, or too much of."""
+    fuel = list(map(add, map(mul, calls, sites.fuel_per_call), cells))
+    for funcidx, more in uncounted.items():
+        fuel[funcidx] = max(0, fuel[funcidx] + more)
+    return fuel
 
 
 def _filled(count: int, columns: Mapping[str, Iterable[object]]) -> tuple[FunctionStats, ...]:

@@ -13,7 +13,7 @@ from wasmtrace.sites import FunctionNames, SiteTable
 class Offsets(Protocol):
     """Maps an offset in a rewritten function's body to the module as it came."""
 
-    def __call__(self, funcidx: int, body_offset: int) -> int | None: ...
+    def __call__(self, funcidx: int, body_offset: int, /) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Subject:
     names: Callable[[], FunctionNames]
     """Asked for only when a name is needed: a large module has many."""
     original_offset: Offsets
+    uncounted_fuel: Callable[[int, int], int]
+    """By function index and offset in its rewritten body: fuel of a call that stands there, that no cell has."""
     has_start: bool
     """Whether a start function runs when the module is instantiated."""
     export_indices: Callable[[], Mapping[str, int]]

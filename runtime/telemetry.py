@@ -155,6 +155,10 @@ class TelemetryMemory:
         """How long the longest slow call of each function took."""
         return self._cells(self.layout.slowest_us_offset, self.layout.function_count)
 
+    def fuel(self) -> array[int]:
+        """What the guest has counted, by function index, besides what each call costs at least."""
+        return self._cells(self.layout.fuel_offset, self.layout.function_count)
+
     def grows(self) -> list[tuple[int, int]]:
         """Pages grown and grows refused, by grow site."""
         flat = self._cells(self.layout.grow_offset, self.layout.grow_site_count * 2)

@@ -40,7 +40,10 @@ BRANCH_LEAVES = {
 OWNERS = {
     "wasm_tob": {"wasmtrace.instrument.opcodes"},
     "pydemumble": {"wasmtrace.instrument.names"},
-    "wasmtime": {f"wasmtrace.runtime.{name}" for name in ("engine", "engine_call", "engine_link", "engine_values")},
+    "wasmtime": {
+        "wasmtrace.instrument.kernel.host",
+        *(f"wasmtrace.runtime.{name}" for name in ("engine", "engine_call", "engine_link", "engine_values")),
+    },
     "rich": {"wasmtrace.exporters.summary"},
     "prometheus_client": {"wasmtrace.exporters.prometheus"},
     "waitress": {"wasmtrace.exporters.http"},

@@ -102,7 +102,7 @@ class RuntimeConfig:
 
     @property
     def engine(self) -> EngineSettings:
-        return EngineSettings(self.engine_cache, self.fuel, self.interruptible, self.max_stack_bytes)
+        return EngineSettings(self.engine_cache, self.fuel_limit is not None, self.interruptible, self.max_stack_bytes)
 
     @property
     def rewriting(self) -> Rewriting:
@@ -116,6 +116,7 @@ class RuntimeConfig:
             self.events,
             self.event_capacity,
             self.trace_functions,
+            self.fuel,
         )
 
 

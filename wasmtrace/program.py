@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wasmtrace.cache import RewriteCache, Rewritten, cache_key
 from wasmtrace.errors import GuestError, UsageError
@@ -29,7 +29,9 @@ from wasmtrace.runtime.values import FunctionType
 from wasmtrace.sites import FunctionNames, SiteTable
 
 if TYPE_CHECKING:
-    from wasmtrace.instrument import Options
+    from wasmtrace.instrument import Options, Places
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Rewriting:
     events: tuple[str, ...] = ()
     event_capacity: int = DEFAULT_EVENT_CAPACITY
     trace_functions: tuple[str, ...] = ()
+    fuel: bool = True
 
     def options(self) -> Options:
         from wasmtrace.instrument import Options
@@ -129,11 +132,13 @@ def build(
     compiled_ns = now_ns()
     sites = rewritten.sites
     info = ModuleInfo(name, sha256, len(source), len(rewritten.wasm), Level(rewriting.level), sites.function_count)
+    places = _once(lambda: _places(source, rewriting))
     subject = Subject(
         info=info,
         sites=sites,
         names=_once(lambda: _names(source)),
-        original_offset=functools.lru_cache(maxsize=1024)(lambda f, offset: _original(source, rewriting, f, offset)),
+        original_offset=_remembered(lambda funcidx, offset: places().original_offset(funcidx, offset)),
+        uncounted_fuel=_remembered(lambda funcidx, offset: places().uncounted_fuel(funcidx, offset)),
         has_start=has_start(source),
         export_indices=functools.cache(lambda: exported_functions(source)),
         instrument_seconds=(rewritten_ns - began_ns) / 1e9,
@@ -151,12 +156,12 @@ def _rewrite(source: bytes, rewriting: Rewriting) -> Rewritten:
     return Rewritten(made.wasm, made.sites)
 
 
-def _once(make: Callable[[], FunctionNames]) -> Callable[[], FunctionNames]:
+def _once(make: Callable[[], T]) -> Callable[[], T]:
     """Makes it when it is first asked for, and a second time for nobody who asks meanwhile."""
     lock = threading.Lock()
     kept = functools.cache(make)
 
-    def get() -> FunctionNames:
+    def get() -> T:
         with lock:
             return kept()
 
@@ -169,10 +174,14 @@ def _names(source: bytes) -> FunctionNames:
     return module_names(source)
 
 
-def _original(source: bytes, rewriting: Rewriting, funcidx: int, body_offset: int) -> int | None:
-    from wasmtrace.instrument import original_offset
+def _places(source: bytes, rewriting: Rewriting) -> Places:
+    from wasmtrace.instrument import Places
 
-    return original_offset(source, rewriting.options(), funcidx, body_offset)
+    return Places(source, rewriting.options())
+
+
+def _remembered(ask: Callable[[int, int], T]) -> Callable[[int, int], T]:
+    return functools.lru_cache(maxsize=1024)(ask)
 
 
 @functools.cache
@@ -188,7 +197,7 @@ def _rewriter_version() -> str:
             for entry in sorted(entries, key=lambda each: each.name):
                 if entry.is_dir() and not entry.name.startswith("_"):
                     folders.append(entry.path)
-                elif entry.name.endswith(".py"):
+                elif entry.name.endswith((".py", ".wasm")):
                     status = entry.stat()
                     marks.append(f"{entry.name}:{status.st_size}:{status.st_mtime_ns}")
     return "\n".join(marks)

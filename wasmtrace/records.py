@@ -259,6 +259,8 @@ class FunctionStats:
     self_seconds: float = 0.0
     grown_pages: int = 0
     failed_grows: int = 0
+    fuel: int | None = None
+    """Instructions executed in its own body, as the engine's fuel counts them; None if nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +334,8 @@ class Snapshot:
     """The guest alone, first instruction to last, or to now."""
     cpu_seconds: float
     fuel: int | None
-    """None if fuel is off, or not to be known before the guest returns."""
+    """None if it is not counted. With a limit, it is what the engine counts: the probes' own instructions too, and not
+    known before the guest returns."""
     fuel_limit: int | None
     memories: tuple[MemoryStats, ...]
     functions: tuple[FunctionStats, ...]

@@ -1,6 +1,6 @@
 """Runs `walk.wasm`: gives it bodies, tables and templates, takes new bodies.
 
-The only file that knows how `walk.c` lays out its memory. An instance serves one module and is then thrown away.
+An instance serves one module and is then thrown away.
 Bodies go in and out in batches, so that the memory taken does not grow with the module.
 """
 
@@ -14,14 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple
-
-import wasmtime
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasmtrace.errors import UnsupportedError
+from wasmtrace.instrument.kernel.config import Bytes, Config
 from wasmtrace.instrument.kernel.shapes import SHAPE_TABLE, place_of
 from wasmtrace.instrument.opcodes import OPCODES, Opcode
-from wasmtrace.instrument.template import BodyClass, encoded
+from wasmtrace.instrument.template import encoded
+
+if TYPE_CHECKING:
+    import wasmtime
 
 BATCH_BYTES = 4 << 20
 MAX_BODY_BYTES = 7_654_321
@@ -29,7 +31,6 @@ MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
 _SCRATCH_A_BYTE, _SCRATCH_BYTES = 56, 4096
 _NO_ROOM = 3
-_U32 = ctypes.c_uint32
 
 Span = tuple[int, int]
 
@@ -43,37 +44,6 @@ class Segment(NamedTuple):
     old_offset: int
     """In the old module."""
     copied: bool
-
-
-class _Bytes(ctypes.LittleEndianStructure):
-    _fields_ = (("at", _U32), ("length", _U32))
-
-
-class _Type(ctypes.LittleEndianStructure):
-    _fields_ = (("params", _U32), ("results", _U32), ("block", _Bytes))
-
-
-_CLASSES = len(BodyClass)
-
-
-class _Config(ctypes.LittleEndianStructure):
-    """`Config` of walk.c, field by field."""
-
-    _fields_ = (
-        *((name, _U32) for name in ("hosts", "functions", "type_count", "memory_count", "table_count")),
-        *((name, _U32) for name in ("typeidxs", "types", "shapes", "flags", "memory_is_64", "table_is_64")),
-        *((name, _U32) for name in ("fuel", "exceptions", "detour_type", "most_bounded", "max_body_bytes", "max_locals")),
-        *((name, _U32) for name in ("scratch", "scratch_bytes", "calls_offset", "fuel_offset")),
-        *((name, _Bytes * _CLASSES) for name in ("enter", "leave", "land")),
-        ("class_locals", _U32 * _CLASSES),
-        *((name, _Bytes) for name in ("add", "add_before", "add_after")),
-        *((name, _U32) for name in ("own_code", "host_calls", "host_tail_calls", "growers")),
-        *((name, _U32) for name in ("costs", "traits", "per_call", "tail_called", "skipped", "seen")),
-        *((name, _U32) for name in ("framed_count", "error", "error_at", "error_index")),
-        *((name, _U32) for name in ("edges", "edge_count", "edge_room", "edge_starts")),
-        *((name, _U32) for name in ("sites", "site_count", "site_room", "out")),
-        *((name, _U32) for name in ("segments", "segment_count", "asked_at", "asked_lag")),
-    )
 
 
 @dataclass(frozen=True)
@@ -131,6 +101,8 @@ class WalkError(Exception):
 
 @lru_cache(maxsize=1)
 def _compiled() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    import wasmtime
+
     engine = wasmtime.Engine(wasmtime.Config())
     code = resources.files(__package__).joinpath("walk.wasm").read_bytes()
     return engine, wasmtime.Module(engine, code)
@@ -150,6 +122,8 @@ class Kernel:
 
     def __init__(self, inputs: Inputs) -> None:
         compile_ahead()
+        import wasmtime
+
         engine, module = _compiled()
         self._inputs = inputs
         self._store = wasmtime.Store(engine)
@@ -159,12 +133,14 @@ class Kernel:
         self._memory = memory
         self._exports = exports
         self._config_at = self._call("config")
-        self._config = _Config()
+        self._config = Config()
         self._batches = _batches(inputs.bodies)
         self._set_up()
 
     def _call(self, name: str, *arguments: int) -> int:
         """Calls an exported function; what it gives as u32."""
+        import wasmtime
+
         function = self._exports[name]
         assert isinstance(function, wasmtime.Func)
         result = function(self._store, *arguments)
@@ -214,8 +190,8 @@ class Kernel:
     def _load_config(self) -> None:
         ctypes.memmove(
             ctypes.byref(self._config),
-            self._read(self._config_at, ctypes.sizeof(_Config)),
-            ctypes.sizeof(_Config),
+            self._read(self._config_at, ctypes.sizeof(Config)),
+            ctypes.sizeof(Config),
         )
 
     # Both passes
@@ -336,7 +312,7 @@ class Kernel:
         config.out = self._allocate(1)
         self._store_config()
 
-    def _set_bytes(self, target: _Bytes, data: bytes) -> None:
+    def _set_bytes(self, target: Bytes, data: bytes) -> None:
         target.at, target.length = self._put(data), len(data)
 
     def rewrite(self) -> Iterator[bytes]:
@@ -353,7 +329,7 @@ class Kernel:
         shift = self._load(ordinal, ordinal + 1)
         start, end = self._inputs.bodies[ordinal]
         config = self._config
-        config.segments = self._allocate((2 * (end - start) + 64) * 32)
+        mark = config.segments = self._allocate((2 * (end - start) + 64) * 32)
         config.asked_at = asked_offset + shift if asked_offset else 0
         config.out = self._allocate(1)
         self._store_config()
@@ -369,6 +345,7 @@ class Kernel:
         code = self._read(config.out, length)
         config.segments = config.asked_at = 0
         self._store_config()
+        self._call("release", mark)
         return code, segments, lag
 
     def per_call(self) -> list[int]:

@@ -138,7 +138,7 @@ static int reserve(u32 end) {
     return __builtin_wasm_memory_grow(0, more) != (u32)-1;
 }
 
-/* Zeros; 0 if there is no room. What is given is never taken back: the instance is short-lived. */
+/* 0 if there is no room. */
 EXPORT("allocate") u32 allocate(u32 length) {
     if (!heap_end) heap_end = (u32)&__heap_base;
     u32 at = (heap_end + 15) & ~15u;
@@ -146,6 +146,9 @@ EXPORT("allocate") u32 allocate(u32 length) {
     heap_end = at + length;
     return at;
 }
+
+/* Takes back what was given from `at` on. */
+EXPORT("release") void release(u32 at) { heap_end = at; }
 
 static inline void copy(u8 *to, const u8 *from, u32 length) {
     if (length > 64) { __builtin_memcpy(to, from, length); return; }
