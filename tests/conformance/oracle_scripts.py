@@ -13,7 +13,7 @@ from spec_outcomes import Outcome
 from spec_runner import ScriptRunner
 from spec_scripts import Command, Script
 from spec_soundness import Telemetry
-from spec_variants import INSTRUMENTED, PLAIN, Loaded, Variant, engine_for, load
+from spec_variants import INSTRUMENTED, PLAIN, Loaded, Variant, load
 
 Counts = dict[int, list[int]]
 """By module, in the order in which they are loaded: calls by funcidx, of all its instances."""
@@ -33,7 +33,8 @@ class _Counting(ScriptRunner):
         return loaded
 
     def outcomes(self) -> list[Outcome]:
-        return [self._outcome(command) for command in self._script.commands]
+        """Without fuel, of which hooks take their own."""
+        return [self._outcome(command)._replace(fuel=None) for command in self._script.commands]
 
 
 class _ByHooks(_Counting):
@@ -45,12 +46,12 @@ class _ByHooks(_Counting):
 
     def _load(self, command: Command) -> Loaded:
         wasm = load_bytes(self._script, command)
-        engine = engine_for(self._variant.stack_bytes)
+        engine = self._variant.engine
         # What is refused must be refused as it came.
         wasmtime.Module.validate(engine, wasm)
         hooked = hook(wasm, len(self._kept), only_calls=True)
         self._function_counts.append(hooked.function_count)
-        return self._numbered(Loaded(wasmtime.Module(engine, hooked.wasm), None))
+        return self._numbered(Loaded(hooked.wasm, wasmtime.Module(engine, hooked.wasm), None))
 
     def counts(self) -> Counts:
         return {number: self._events.calls_of(number, count) for number, count in enumerate(self._function_counts)}

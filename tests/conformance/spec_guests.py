@@ -18,6 +18,7 @@ from wasmtime import _func
 from spec_values import ANY, EXTERN, new_values, release
 
 _FUNC_EXTERN, _GLOBAL_EXTERN, _MEMORY_EXTERN = 0, 1, 3
+_FUEL = 1 << 62
 
 _CONVERSIONS = """(module
   (func (export "internalize") (param externref) (result anyref) (any.convert_extern (local.get 0)))
@@ -69,13 +70,20 @@ class Instance:
 class Guests:
     """A store, a linker, and calls into them. Not for two threads at once."""
 
-    def __init__(self, engine: wasmtime.Engine) -> None:
+    def __init__(self, engine: wasmtime.Engine, *, fuel: bool = False) -> None:
+        """`fuel` says whether the engine counts it."""
         self.engine = engine
         self.store = wasmtime.Store(engine)
+        if fuel:
+            self.store.set_fuel(_FUEL)
         self.context = self.store._context()
         self.linker = wasmtime.Linker(engine)
         self.linker.allow_shadowing = True
         self._conversions: Instance | None = None
+
+    def fuel(self) -> int:
+        """What the engine has counted."""
+        return _FUEL - self.store.get_fuel()
 
     def close(self) -> None:
         self.store.close()

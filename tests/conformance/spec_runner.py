@@ -9,13 +9,14 @@ from typing import Any
 
 import wasmtime
 
+from spec_fuel import start_fuel
 from spec_guests import RETURNED, End, Ended, Guests, Instance
 from spec_host import define_spectest
 from spec_outcomes import Outcome, ScriptRun
 from spec_scripts import Command, Script
 from spec_soundness import Telemetry, Unsound
 from spec_values import matches, new_values, release, write
-from spec_variants import Loaded, Variant, engine_for, load
+from spec_variants import Loaded, Variant, load
 from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument import instrument
 
@@ -36,7 +37,7 @@ class ScriptRunner:
     def __init__(self, script: Script, variant: Variant) -> None:
         self._script = script
         self._variant = variant
-        self._guests = Guests(engine_for(variant.stack_bytes))
+        self._guests = Guests(variant.engine, fuel=variant.options is None)
         self._host_calls = define_spectest(self._guests)
         self._instances: dict[str, Instance] = {}
         self._definitions: dict[str, Loaded] = {}
@@ -44,6 +45,10 @@ class ScriptRunner:
         self._last: Instance | None = None
         self._telemetry: list[Telemetry] = []
         self._uncounted = 0
+        self._fuel: int | None = None
+        """Of the command that runs: None before it has run anything, and if it is not known."""
+        self._out_of_sight = False
+        """Whether an instance may be called that nobody can look into."""
         self._commands: dict[str, Callable[[Command], str]] = {
             "module": self._module,
             "module_definition": self._module_definition,
@@ -73,8 +78,10 @@ class ScriptRunner:
 
     def _outcome(self, command: Command) -> Outcome:
         kind, line = command["type"], command["line"]
+        self._fuel = None
         try:
-            return Outcome(line, kind, True, self._commands[kind](command))
+            detail = self._commands[kind](command)
+            return Outcome(line, kind, True, detail, self._fuel)
         except (Failed, Unsound) as error:
             return Outcome(line, kind, False, str(error))
         except Exception as error:
@@ -86,12 +93,26 @@ class ScriptRunner:
         return load(self._variant, self._script.file(command.get("binary_filename") or command["filename"]))
 
     def _instantiate(self, loaded: Loaded) -> tuple[Ended, Instance]:
+        before = self._fuel_used()
         ended, instance = self._guests.instantiate(loaded.module)
         if ended is RETURNED and loaded.instrumented is not None:
             place = self._guests.memory(instance, loaded.instrumented.sites.telemetry_export)
             self._telemetry.append(Telemetry(*place, loaded.instrumented))
+        self._note_fuel(before, ended)
+        if self._variant.options is None and self._fuel is not None:
+            self._fuel = start_fuel(self._variant.engine, loaded.wasm, self._fuel)
+        # What failed has left its functions in a table, but no instance.
+        self._out_of_sight |= ended is not RETURNED and loaded.imports_a_table
         self._after(ended)
         return ended, instance
+
+    def _fuel_used(self) -> int:
+        """So far, by all instances."""
+        return self._guests.fuel() if self._variant.options is None else sum(each.fuel() for each in self._telemetry)
+
+    def _note_fuel(self, before: int, ended: Ended) -> None:
+        known = ended.end in (End.RETURNED, End.THREW) and not self._out_of_sight
+        self._fuel = self._fuel_used() - before if known else None
 
     def _after(self, ended: Ended) -> None:
         """Between two calls: resets what did not end by itself, and looks for what is wrong."""
@@ -149,7 +170,9 @@ class ScriptRunner:
             raise Failed(f"{len(wanted)} arguments for {function.param_count}")
         arguments = new_values(len(wanted))
         write(self._guests, wanted, arguments)
+        before = self._fuel_used()
         ended, results = self._guests.call(function, arguments)
+        self._note_fuel(before, ended)
         release(arguments, len(wanted))
         return ended, results, function.result_count if ended is RETURNED else 0
 

@@ -45,6 +45,12 @@ class Telemetry:
     def calls(self) -> tuple[int, ...]:
         return self.u64s(self.layout.calls_offset, self.layout.function_count)
 
+    def fuel(self) -> int:
+        """Of all functions together."""
+        cells = self.u64s(self.layout.fuel_offset, self.layout.function_count)
+        per_call = self.sites.fuel_per_call
+        return sum(cells) + sum(each * per_call[funcidx] for funcidx, each in enumerate(self.calls()) if each)
+
     def slow_calls(self) -> int:
         return sum(self.u64s(self.layout.slow_calls_offset, self.layout.function_count))
 

@@ -38,6 +38,9 @@ that ended the engine's process would be reported as such.
 
 After each command, in every instance of the script: no frame is left on the shadow stack, no counter has gone back,
 the ring is whole and each record in it makes sense. Over a script, each level counts the same number of calls.
+Each call that returns or throws, and each start function, takes the same fuel by the telemetry as by the engine that
+runs the module as it came. Not compared: what ends by a trap, where the engine has not yet saved what it counted last;
+and what calls functions of an instance that could not be made, which nobody can look into.
 What must be refused (`assert_invalid`, `assert_malformed`) is given to the rewriter too, without validation before:
 it must answer with an error of ours, or do its work.
 """
@@ -134,7 +137,20 @@ def _by_command(runs: Runs) -> str:
             slow[run.variant] += run.slow_calls
     lines.append(_row("calls counted", "", *(calls[name] for name in names)))
     lines.append(_row("calls recorded as slow", "", *(slow[name] for name in names)))
+    compared, fuel = _fuel(runs)
+    lines.append(_row(f"fuel of the {compared} of which it is known", "", *(fuel[name] for name in names)))
     return "\n".join(lines) + "\n"
+
+
+def _fuel(runs: Runs) -> tuple[int, Counter[str]]:
+    """How many commands there are whose fuel every variant knows, and what they took in each."""
+    compared, fuel = 0, Counter[str]()
+    for script in runs.values():
+        for outcomes in zip(*(run.outcomes for run in script), strict=True):
+            if None not in (each.fuel for each in outcomes):
+                compared += 1
+                fuel.update({run.variant: each.fuel or 0 for run, each in zip(script, outcomes, strict=True)})
+    return compared, fuel
 
 
 def _refused() -> str:

@@ -1,6 +1,7 @@
 """The ways in which each script is run: as it came, and rewritten at each level.
 
-All have the same engine, but that the stack of those rewritten is as much larger as `runtime/engine.py` makes it.
+All have the same engine, but that the stack of those rewritten is as much larger as `runtime/engine.py` makes it, and
+that the engine counts the fuel of modules as they came: those rewritten count it themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class Variant:
     def stack_bytes(self) -> int:
         return _SETTINGS.max_stack_bytes if self.options is None else self.options.max_stack_bytes
 
+    @property
+    def engine(self) -> wasmtime.Engine:
+        return engine_for(self.stack_bytes, fuel=self.options is None)
+
 
 def _options(level: str, slow_threshold_us: int = 1000) -> Options:
     return Options(
@@ -54,8 +59,9 @@ VARIANTS = (PLAIN, *INSTRUMENTED)
 
 
 @cache
-def engine_for(stack_bytes: int) -> wasmtime.Engine:
+def engine_for(stack_bytes: int, *, fuel: bool = False) -> wasmtime.Engine:
     config = wasmtime.Config()
+    config.consume_fuel = fuel
     for proposal in PROPOSALS:
         setattr(config, proposal, True)
     config.max_wasm_stack = stack_bytes
@@ -66,15 +72,21 @@ def engine_for(stack_bytes: int) -> wasmtime.Engine:
 class Loaded:
     """A compiled module, and what was put into it."""
 
+    wasm: bytes
+    """As it came."""
     module: wasmtime.Module
     instrumented: Instrumented | None
+
+    @property
+    def imports_a_table(self) -> bool:
+        return any(isinstance(each.type, wasmtime.TableType) for each in self.module.imports)
 
 
 def load(variant: Variant, wasm: bytes) -> Loaded:
     """Raises `wasmtime.WasmtimeError` for a module that is not valid, and whatever the rewriter raises."""
-    engine = engine_for(variant.stack_bytes)
+    engine = variant.engine
     if variant.options is None:
-        return Loaded(wasmtime.Module(engine, wasm), None)
+        return Loaded(wasm, wasmtime.Module(engine, wasm), None)
     wasmtime.Module.validate(engine, wasm)
     done = instrument(wasm, variant.options)
-    return Loaded(wasmtime.Module(engine, done.wasm), done)
+    return Loaded(wasm, wasmtime.Module(engine, done.wasm), done)

@@ -7,12 +7,12 @@ import wasmtime
 
 from spec_guests import RETURNED, Guests, Instance, call_values
 from spec_soundness import Telemetry
-from spec_variants import INSTRUMENTED, PLAIN, VARIANTS, Variant, engine_for, load
+from spec_variants import INSTRUMENTED, PLAIN, VARIANTS, Variant, load
 
 THROWS = """(module
   (tag $t (export "t"))
   (func $nothing)
-  (func (export "f") (call $nothing) (throw $t)))"""
+  (func (export "f") (call $nothing) (loop) (throw $t)))"""
 CATCHES = """(module
   (import "other" "t" (tag $t))
   (import "other" "f" (func $f))
@@ -39,7 +39,7 @@ class Pair:
     """An instance of each module, the first registered as `other`."""
 
     def __init__(self, variant: Variant, other: str, main: str) -> None:
-        self.guests = Guests(engine_for(variant.stack_bytes))
+        self.guests = Guests(variant.engine, fuel=variant.options is None)
         self.telemetry: list[Telemetry] = []
         self.guests.register("other", self._instance(variant, other))
         self.main = self._instance(variant, main)
