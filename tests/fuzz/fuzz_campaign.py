@@ -39,6 +39,7 @@ class Totals:
     runs: int = 0
     calls: int = 0
     host_calls: int = 0
+    fuel_compared: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     nan_only: int = 0
     engine_deaths: list[str] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Totals:
         return [
             f"modules {self.modules}, rejected {rejected}, executions {self.runs}, calls {self.calls}",
             f"calls of host functions by the plain modules {self.host_calls}",
+            f"calls whose fuel was compared {self.fuel_compared}",
             f"rejected: {dict(self.rejected.most_common(8))}",
             f"ends other than a return, by modules: {dict(self.ends.most_common())}",
             f"different only in NaN bits: {self.nan_only}; plain engine died: {self.engine_deaths}",
@@ -121,6 +123,7 @@ def _account(kind: str, said: dict[str, Any], totals: Totals) -> None:
         totals.modules += 1
     totals.runs += said.get("runs", 0)
     totals.calls += said.get("calls", 0)
+    totals.fuel_compared += said.get("fuel_compared", 0)
     totals.host_calls += said.get("host_calls", 0)
     totals.ends.update(said.get("ends", ()))
     totals.nan_only += said.get("nan_only", False)

@@ -1,7 +1,8 @@
 """Plain against instrumented: one module, every variant, one verdict.
 
 Compared: how instantiation and each call ended, results bit by bit, what host functions were given, exported
-memories, globals and tables after each call. Besides, the telemetry memory must be in order after each call.
+memories, globals and tables after each call, fuel of each call. Besides, the telemetry memory must be in order after
+each call.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import mul
+from typing import NamedTuple
 
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from fuzz_guest import STACK_BYTES, FuzzGuest, make_engine
+from fuzz_guest import FUEL, STACK_BYTES, FuzzGuest, make_engine
 from wasmtrace import layout as cells
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument import Instrumented, Options, instrument
@@ -45,30 +48,47 @@ class Verdict:
     runs: int = 0
     host_calls: int = 0
     """Of the plain run."""
+    fuel_compared: int = 0
+    """Calls of rewritten modules whose fuel was held against the engine's."""
     ends: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     nan_only: bool = False
     """The only differences were in NaN bits, which the specification leaves open."""
 
 
+class Pair(NamedTuple):
+    """An engine for modules as they came, which counts fuel, and one for those that count it themselves."""
+
+    plain: wasmtime.Engine
+    rewritten: wasmtime.Engine
+
+    def tick(self) -> None:
+        for each in self:
+            each.increment_epoch()
+
+
+def _make_pair(*, canonical_nans: bool = False) -> Pair:
+    return Pair(make_engine(canonical_nans=canonical_nans, fuel=True), make_engine(canonical_nans=canonical_nans))
+
+
 class Engines:
-    """One engine with NaNs as they come, and one, made when needed, where they are all the same."""
+    """Two engines with NaNs as they come, and two, made when needed, where they are all the same."""
 
     def __init__(self) -> None:
-        self.plain = make_engine()
-        self._canonical: wasmtime.Engine | None = None
+        self.usual = _make_pair()
+        self._canonical: Pair | None = None
 
     @property
-    def canonical(self) -> wasmtime.Engine:
+    def canonical(self) -> Pair:
         if self._canonical is None:
-            self._canonical = make_engine(canonical_nans=True)
+            self._canonical = _make_pair(canonical_nans=True)
         return self._canonical
 
     def tick(self) -> None:
         """One epoch, for all: any thread."""
-        self.plain.increment_epoch()
+        self.usual.tick()
         if self._canonical is not None:
-            self._canonical.increment_epoch()
+            self._canonical.tick()
 
 
 def compare(engines: Engines, wasm: bytes, seed: int, phase: Callable[[str], None] = lambda name: None) -> Verdict:
@@ -76,11 +96,11 @@ def compare(engines: Engines, wasm: bytes, seed: int, phase: Callable[[str], Non
     verdict = Verdict()
     phase("plain")
     try:
-        wasmtime.Module.validate(engines.plain, wasm)
+        wasmtime.Module.validate(engines.usual.rewritten, wasm)
     except wasmtime.WasmtimeError as error:
         verdict.rejected = str(error).splitlines()[0]
         return verdict
-    _compare(engines.plain, wasm, seed, phase, verdict)
+    _compare(engines.usual, wasm, seed, phase, verdict)
     if verdict.problems:
         again = Verdict()
         _compare(engines.canonical, wasm, seed, phase, again)
@@ -90,9 +110,9 @@ def compare(engines: Engines, wasm: bytes, seed: int, phase: Callable[[str], Non
     return verdict
 
 
-def _compare(engine: wasmtime.Engine, wasm: bytes, seed: int, phase: Callable[[str], None], verdict: Verdict) -> None:
+def _compare(engines: Pair, wasm: bytes, seed: int, phase: Callable[[str], None], verdict: Verdict) -> None:
     try:
-        plain = Run(engine, wasm, seed, None)
+        plain = Run(engines.plain, wasm, seed, None)
     except wasmtime.WasmtimeError as error:
         verdict.rejected = f"cannot be compiled: {str(error).splitlines()[0]}"
         return
@@ -109,7 +129,7 @@ def _compare(engine: wasmtime.Engine, wasm: bytes, seed: int, phase: Callable[[s
             verdict.rejected = f"unsupported: {error}"
             return
         try:
-            run = Run(engine, made.wasm, seed, Telemetry(made, wasm))
+            run = Run(engines.rewritten, made.wasm, seed, Telemetry(made, wasm))
         except wasmtime.WasmtimeError as error:
             verdict.problems.append(f"{name}: the engine refuses it: {error}")
             continue
@@ -117,6 +137,9 @@ def _compare(engine: wasmtime.Engine, wasm: bytes, seed: int, phase: Callable[[s
         verdict.runs += 1
         verdict.calls += run.calls
         found = run.problems or _first_difference(plain.guest.transcript, run.guest.transcript)
+        if not found and run.counts_all_fuel:
+            verdict.fuel_compared += len(run.fuel)
+            found = _fuel_differences(plain.fuel, run.fuel)
         verdict.problems += [f"{name}: {each}" for each in found]
 
 
@@ -129,6 +152,24 @@ def _first_difference(plain: list[str], instrumented: list[str]) -> list[str]:
     if len(plain) != len(instrumented):
         return [f"{len(plain)} lines plain, {len(instrumented)} instrumented"]
     return []
+
+
+def _fuel_differences(plain: list[CallFuel], instrumented: list[CallFuel]) -> list[str]:
+    """Of calls that returned or threw: after a trap, the engine has not saved what it counted last."""
+    for place, (one, other) in enumerate(zip(plain, instrumented, strict=False)):
+        if not one.is_known or not other.is_known:
+            continue
+        if one.fuel != other.fuel:
+            return [f"call {place}, of {one.name}: fuel of plain {one.fuel}, of instrumented {other.fuel}"]
+    return []
+
+
+class CallFuel(NamedTuple):
+    """What one call took."""
+
+    name: str
+    fuel: int
+    is_known: bool
 
 
 class Telemetry:
@@ -159,6 +200,17 @@ class Telemetry:
     def cell(self, offset: int) -> int:
         assert offset + cells.CELL_BYTES <= self._size
         return int(struct.unpack("<Q", ctypes.string_at(self._address + offset, cells.CELL_BYTES))[0])
+
+    def fuel(self) -> int:
+        """Of all functions, since the instance began."""
+        sites, layout = self.made.sites, self.layout
+        calls = self._cells(layout.calls_offset)
+        return sum(self._cells(layout.fuel_offset)) + sum(map(mul, calls, sites.fuel_per_call))
+
+    def _cells(self, offset: int) -> tuple[int, ...]:
+        count = self.layout.function_count
+        assert offset + count * cells.CELL_BYTES <= self._size
+        return struct.unpack(f"<{count}Q", ctypes.string_at(self._address + offset, count * cells.CELL_BYTES))
 
     def put(self, offset: int, value: int) -> None:
         ctypes.memmove(self._address + offset, struct.pack("<Q", value), cells.CELL_BYTES)
@@ -245,7 +297,7 @@ class Telemetry:
         """Bytes that belong to no area must be 0."""
         layout = self.layout
         gaps = {
-            "header": (cells.EVENT_CAPACITY_OFFSET + cells.CELL_BYTES, cells.HEADER_BYTES),
+            "header": (cells.TICK_OFFSET + cells.CELL_BYTES, cells.HEADER_BYTES),
             "host's cells": (cells.EVENT_WAIT_OFFSET + cells.CELL_BYTES, cells.EVENT_HEAD_OFFSET),
             "end": (layout.stack_offset + layout.stack_bytes, self._size),
         }
@@ -263,13 +315,23 @@ class Run:
         module = wasmtime.Module(engine, wasm)
         self._telemetry = telemetry
         unseen = telemetry.made.sites.telemetry_export if telemetry else None
-        self.guest = FuzzGuest(engine, module, seed, unseen)
+        self.guest = FuzzGuest(engine, module, seed, unseen, fuel=telemetry is None)
+        self.fuel: list[CallFuel] = []
         self.problems: list[str] = []
         self.calls = 0
         self.ends: set[str] = set()
         self._seed = seed
         self._ticks = 0
         self._tick_rng = random.Random(seed)
+
+    @property
+    def counts_all_fuel(self) -> bool:
+        """Not where a body has no room for probes."""
+        sites = self._telemetry.made.sites if self._telemetry else None
+        return sites is None or not any((each.funcidx or 0) >= len(sites.host_functions) for each in sites.skipped)
+
+    def _fuel_used(self) -> int:
+        return self._telemetry.fuel() if self._telemetry else FUEL - self.guest.store.get_fuel()
 
     def go(self) -> None:
         guest = self.guest
@@ -292,11 +354,14 @@ class Run:
             for name, function in functions[: MOST_CALLS // ROUNDS]:
                 if self._telemetry:
                     self._tick()
+                before = self._fuel_used()
                 returned = self.guest.call(name, function, rng)
                 if returned is None:
                     continue
                 self.calls += 1
                 self._note_end()
+                threw = " exception (" in self.guest.transcript[-2]
+                self.fuel.append(CallFuel(name, self._fuel_used() - before, returned or threw))
                 if any(each in self.guest.transcript[-2] for each in INCOMPARABLE):
                     return
                 self._check(name, returned=returned)

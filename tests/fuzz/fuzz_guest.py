@@ -21,6 +21,8 @@ STACK_BYTES = 8 << 20
 """Far more than `smith`'s own limit on calls needs: where plain code exhausts it, nothing is compared."""
 MEMORY_LIMIT_BYTES = 64 << 20
 EPOCHS = 6
+FUEL = 1 << 62
+"""More than any run takes: the engine only counts it."""
 TABLE_ITEMS_SEEN = 64
 TRACE_CALLS = 2000
 """After so many host calls, only their number is written down."""
@@ -36,8 +38,9 @@ _TRAP_NAMES = {each.value: each.name.lower() for each in wasmtime.TrapCode}
 Observe = Callable[[str], None]
 
 
-def make_engine(*, canonical_nans: bool = False) -> wasmtime.Engine:
+def make_engine(*, canonical_nans: bool = False, fuel: bool = False) -> wasmtime.Engine:
     config = wasmtime.Config()
+    config.consume_fuel = fuel
     for proposal in PROPOSALS:
         setattr(config, proposal, True)
     config.parallel_compilation = False
@@ -70,8 +73,16 @@ def _without_places(message: str) -> str:
 class FuzzGuest:
     """`transcript` grows with every call; `on_host_call` is told of each call of an import."""
 
-    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, seed: int, unseen: str | None = None) -> None:
-        """`unseen` is the name of an export that is not to be looked at."""
+    def __init__(
+        self,
+        engine: wasmtime.Engine,
+        module: wasmtime.Module,
+        seed: int,
+        unseen: str | None = None,
+        *,
+        fuel: bool = False,
+    ) -> None:
+        """`unseen` is the name of an export that is not to be looked at; `fuel` says whether the engine counts it."""
         self.transcript: list[str] = []
         self.on_host_call: Callable[[], None] = lambda: None
         self.module = module
@@ -83,6 +94,8 @@ class FuzzGuest:
         self._callbacks: list[Any] = []
         self.store = wasmtime.Store(engine)
         self.store.set_limits(memory_size=MEMORY_LIMIT_BYTES, table_elements=20_000)
+        if fuel:
+            self.store.set_fuel(FUEL)
         self._instance = ffi.wasmtime_instance_t()
         self.externs: list[tuple[str, Any]] = []
 

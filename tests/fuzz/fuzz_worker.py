@@ -84,6 +84,7 @@ def report(seed: int, wasm: bytes, verdict: Verdict) -> None:
         calls=verdict.calls,
         runs=verdict.runs,
         host_calls=verdict.host_calls,
+        fuel_compared=verdict.fuel_compared,
         ends=sorted(verdict.ends),
         problems=verdict.problems,
         nan_only=verdict.nan_only,
