@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wasmtrace.errors import UnsupportedError
-from wasmtrace.instrument.assemble import assemble
+from wasmtrace.instrument.assemble import Pieces, assemble
 from wasmtrace.instrument.emit import i32_const
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, decode
@@ -27,7 +27,7 @@ _FUNCREF_TABLE_OF_ONE = b"\x70\x00\x01"
 
 
 def _table_count(module: Module) -> int:
-    own = module.payload(SectionId.TABLE)
+    own = bytes(module.payload(SectionId.TABLE))
     imported = sum(each.kind == TABLE_KIND for each in module.imports)
     return imported + (Reader(own).read_u32() if own else 0)
 
@@ -47,7 +47,7 @@ def _hooked_body(data: bytes, start: int, end: int, hook: bytes) -> bytes:
     return encode_u32(end - start + len(hook)) + data[start:code] + hook + data[code:end]
 
 
-def _always(pieces: list[bytes]) -> Callable[[], list[bytes]]:
+def _always(pieces: Pieces) -> Callable[[], Pieces]:
     return lambda: pieces
 
 
@@ -59,7 +59,7 @@ def with_hooks(wasm: bytes) -> bytes:
         raise UnsupportedError("it has a start function, which runs before the hook can be set")
     typeidx, tableidx = len(module.types), _table_count(module)
     call = i32_const(0) + bytes([Op.CALL_INDIRECT]) + encode_u32(typeidx) + encode_u32(tableidx)
-    code = [encode_u32(len(module.bodies))]
+    code: Pieces = [encode_u32(len(module.bodies))]
     for funcidx, (start, end) in enumerate(module.bodies, len(module.host_functions)):
         code.append(_hooked_body(wasm, start, end, i32_const(funcidx) + call))
     added = {
@@ -67,5 +67,5 @@ def with_hooks(wasm: bytes) -> bytes:
         SectionId.TABLE: _FUNCREF_TABLE_OF_ONE,
         SectionId.EXPORT: Export(HOOK_TABLE, TABLE_KIND, tableidx).encode(),
     }
-    payloads = {key: _always([with_items_added(module.payload(key), [item])]) for key, item in added.items()}
+    payloads = {key: _always(with_items_added(module.payload(key), [item])) for key, item in added.items()}
     return assemble(module, {**payloads, SectionId.CODE: _always(code)})

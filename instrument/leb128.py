@@ -37,8 +37,8 @@ def encode_signed(value: int) -> bytes:
     return bytes(encoded)
 
 
-def encode_signed_padded(value: int, width: int) -> bytes:
-    """As `encode_signed`, in exactly `width` bytes: for code whose length must not depend on it."""
-    assert -1 << (7 * width - 1) <= value < 1 << (7 * width - 1), f"not in {width} bytes: {value}"
+def encode_u32_padded(value: int, width: int) -> bytes:
+    """As `encode_u32`, in exactly `width` bytes: for a size that is known later."""
+    assert 0 <= value < min(1 << 32, 1 << 7 * width), f"not in {width} bytes: {value}"
     groups = [value >> shift & 0x7F | 0x80 for shift in range(0, 7 * width, 7)]
     return bytes([*groups[:-1], groups[-1] & 0x7F])

@@ -76,9 +76,10 @@ class Module:
     def section(self, wanted: SectionId) -> Section | None:
         return next((each for each in self.sections if each.id is wanted), None)
 
-    def payload(self, wanted: SectionId) -> bytes:
+    def payload(self, wanted: SectionId) -> memoryview:
+        """Not a copy; empty if there is no such section."""
         found = self.section(wanted)
-        return b"" if found is None else self.data[found.start : found.end]
+        return memoryview(self.data)[found.start : found.end] if found is not None else memoryview(b"")
 
     def custom(self, name: str) -> Section | None:
         """The last custom section of that name, as the engine takes it."""

@@ -7,12 +7,12 @@ appended. Each section keeps its place; what is new goes after what is there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument import emit
-from wasmtrace.instrument.assemble import Payloads, assemble
+from wasmtrace.instrument.assemble import Payloads, Pieces, assemble
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, Section, decode
 from wasmtrace.instrument.opcodes import Op
@@ -61,13 +61,10 @@ def instrument(wasm: bytes, options: Options = Options()) -> Instrumented:  # no
     """
     plan, walk = _prepare(wasm, options)
     _check_function_count(plan)
-    module = plan.module
-    code = [encode_u32(len(module.bodies) + len(plan.new_functions)), *walk.rewrite_all()]
-    code += [each.encode() for each in plan.new_functions]
     _check_pages(plan.layout.pages)
-    dropped = _stale_sections(module)
-    sites = _site_table(plan, dropped)
-    return Instrumented(assemble(module, _new_payloads(plan, code, sites), frozenset(dropped)), sites)
+    dropped = _stale_sections(plan.module)
+    made = assemble(plan.module, _new_payloads(plan, walk), frozenset(dropped))
+    return Instrumented(made, _site_table(plan, dropped))
 
 
 def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: int) -> int | None:
@@ -211,11 +208,6 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         HostFunction(each.module, each.name, ordinal)
         for each, ordinal in zip(module.host_functions, ordinals, strict=True)
     )
-    imported = module.imported_memory_count
-    memories = tuple(
-        GuestMemory(memidx < imported, each.min_pages, each.max_pages, each.page_bytes)
-        for memidx, each in enumerate(module.memories)
-    )
     if dropped:
         names = ", ".join(dict.fromkeys(each.name or "" for each in dropped))
         plan.skipped.append(Skipped(None, f"left out of the module that runs, as code has moved: {names}"))
@@ -225,7 +217,7 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         layout=plan.layout,
         telemetry_export=_telemetry_export(module),
         host_functions=hosts,
-        memories=memories,
+        memories=_memories(module),
         grow_sites=tuple(plan.grow_sites),
         framed_functions=plan.framed_count,
         skipped=tuple(plan.skipped),
@@ -234,6 +226,14 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         traced=tuple(sorted(plan.traced)),
         unmatched_traced=plan.unmatched_traced,
         fuel_per_call=plan.fuel_per_call,
+    )
+
+
+def _memories(module: Module) -> tuple[GuestMemory, ...]:
+    imported = module.imported_memory_count
+    return tuple(
+        GuestMemory(memidx < imported, each.min_pages, each.max_pages, each.page_bytes)
+        for memidx, each in enumerate(module.memories)
     )
 
 
@@ -259,27 +259,34 @@ def _referenced(module: Module, host_count: int) -> list[int]:
     return sorted(index for index in found if index < host_count)
 
 
-def _new_payloads(plan: Plan, code: list[bytes], sites: SiteTable) -> Payloads:
+def _new_code(plan: Plan, walk: Walk) -> Iterator[bytes]:
+    yield encode_u32(len(plan.module.bodies) + len(plan.new_functions))
+    yield from walk.rewrite_all()
+    for each in plan.new_functions:
+        yield each.encode()
+
+
+def _new_payloads(plan: Plan, walk: Walk) -> Payloads:
     """Sections with what is added to them; each is made when its turn comes."""
     module = plan.module
-    layout = sites.layout
+    layout = plan.layout
 
-    def added(section: SectionId, items: list[bytes]) -> Callable[[], list[bytes]]:
-        return lambda: [with_items_added(module.payload(section), items)]
+    def added(section: SectionId, items: list[bytes]) -> Callable[[], Pieces]:
+        return lambda: with_items_added(module.payload(section), items)
 
     image = layout.initial_bytes(
-        tuple(0 if each.imported else each.min_pages for each in sites.memories),
+        tuple(0 if each.imported else each.min_pages for each in _memories(module)),
         plan.options.slow_threshold_us,
     )
     telemetry = len(module.memories)
     where = encode_u32(telemetry) + emit.i32_const(0) + emit.op(Op.END)
-    export = Export(sites.telemetry_export, MEMORY_KIND, telemetry)
-    payloads: dict[SectionId, Callable[[], list[bytes]]] = {
+    export = Export(_telemetry_export(module), MEMORY_KIND, telemetry)
+    payloads: dict[SectionId, Callable[[], Pieces | Iterator[bytes]]] = {
         SectionId.TYPE: added(SectionId.TYPE, [each.encode() for each in plan.new_types]),
         SectionId.FUNCTION: added(SectionId.FUNCTION, [encode_u32(each.typeidx) for each in plan.new_functions]),
         SectionId.MEMORY: added(SectionId.MEMORY, [fixed_memory(layout.pages)]),
         SectionId.EXPORT: added(SectionId.EXPORT, [export.encode()]),
-        SectionId.CODE: lambda: code,
+        SectionId.CODE: lambda: _new_code(plan, walk),
         SectionId.DATA: added(SectionId.DATA, [b"\x02" + where + encode_u32(len(image)) + image]),
     }
     if module.data_count is not None:

@@ -152,8 +152,8 @@ class Engine:
         config = wasmtime.Config()
         for proposal in _PROPOSALS:
             setattr(config, proposal, True)
-        if settings.cache:
-            _enable_cache(config)
+        self.caches = settings.cache and _enable_cache(config)
+        """Whether compiled code is kept on disk."""
         config.consume_fuel = settings.fuel
         config.epoch_interruption = settings.interruptible
         stack = settings.engine_stack_bytes
@@ -183,15 +183,16 @@ class Engine:
         self.raw.increment_epoch()
 
 
-def _enable_cache(config: wasmtime.Config) -> None:
+def _enable_cache(config: wasmtime.Config) -> bool:
     directory = engine_cache_directory()
     if directory is None or not is_private(directory):
-        return
+        return False
     try:
         config.cache = True
     except wasmtime.WasmtimeError:
         # No home directory, or one that cannot be written: slower, not wrong.
-        return
+        return False
+    return True
 
 
 def from_text(text: bytes) -> bytes:

@@ -124,7 +124,7 @@ def build(
     cached = rewritten is not None
     if rewritten is None:
         engine.validate(source)
-        rewritten = _rewrite(source, rewriting)
+        rewritten = _rewrite(source, rewriting, cached=engine.caches)
         if cache:
             cache.store(key, rewritten)
     rewritten_ns = now_ns()
@@ -149,9 +149,11 @@ def build(
     return Program(subject, compiled, source)
 
 
-def _rewrite(source: bytes, rewriting: Rewriting) -> Rewritten:
+def _rewrite(source: bytes, rewriting: Rewriting, *, cached: bool) -> Rewritten:
     from wasmtrace.instrument import instrument
+    from wasmtrace.instrument.kernel.host import compile_walk
 
+    compile_walk(cached=cached)
     made = instrument(source, rewriting.options())
     return Rewritten(made.wasm, made.sites)
 

@@ -13,6 +13,7 @@ from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.reader import Reader
 
 T = TypeVar("T")
+_MOST_COUNT_BYTES = 5
 
 
 def read_count(reader: Reader, *, least_item_bytes: int = 1) -> int:
@@ -54,12 +55,12 @@ def expect_end(reader: Reader) -> None:
         )
 
 
-def with_items_added(payload: bytes, items: Sequence[bytes]) -> bytes:
-    """A section's payload with `items` after its own; the old items keep their bytes and their indices."""
+def with_items_added(payload: memoryview, items: Sequence[bytes]) -> list[bytes | memoryview]:
+    """A section's payload, in pieces, with `items` after its own; the old items keep their bytes and their indices."""
     if not items:
-        return payload
+        return [payload]
     if not payload:
-        return encode_u32(len(items)) + b"".join(items)
-    reader = Reader(payload)
+        return [encode_u32(len(items)), *items]
+    reader = Reader(bytes(payload[:_MOST_COUNT_BYTES]))
     count = reader.read_u32()
-    return encode_u32(count + len(items)) + payload[reader.position :] + b"".join(items)
+    return [encode_u32(count + len(items)), payload[reader.position :], *items]

@@ -12,7 +12,7 @@ import wasmtime
 from exit_cases import EXITS, SHAPES, program
 from traced_guest import ENGINE, wasm_of
 from wasmtrace.instrument import Options, instrument
-from wasmtrace.instrument.assemble import assemble
+from wasmtrace.instrument.assemble import Pieces, assemble
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, Section, decode
 from wasmtrace.instrument.rewrite import _prepare
@@ -53,8 +53,8 @@ def test_nothing_added_is_nothing_changed(wasm: bytes) -> None:
     assert assemble(module, unchanged) == with_shortest_sizes(module)
 
 
-def _unchanged(module: Module, section: SectionId) -> Callable[[], list[bytes]]:
-    return lambda: [with_items_added(module.payload(section), [])]
+def _unchanged(module: Module, section: SectionId) -> Callable[[], Pieces]:
+    return lambda: with_items_added(module.payload(section), [])
 
 
 def with_shortest_sizes(module: Module) -> bytes:
