@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ PROPOSALS = (
     *("wasm_custom_page_sizes", "shared_memory"),
 )
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+_ENGINE_TYPE = re.compile(r"engine \d+")
 _TRAP_NAMES = {each.value: each.name.lower() for each in wasmtime.TrapCode}
 
 Observe = Callable[[str], None]
@@ -64,7 +66,8 @@ def _error_text(pointer: Any) -> str:
 
 
 def _without_places(message: str) -> str:
-    """The message without places in code, which differ."""
+    """The message without places in code and numbers of the engine's types, which differ."""
+    message = _ENGINE_TYPE.sub("engine", message)
     noise = ("error while executing", "Caused by:")
     lines = [each.strip() for each in message.splitlines() if "!" not in each and "0x" not in each]
     return " ".join(each for each in lines if each and not each.startswith(noise))
