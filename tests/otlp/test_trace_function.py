@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,20 @@ def calls(tmp_path: Path) -> Path:
     return path
 
 
-def run(calls: Path, export: str, *options: str | Path, words: tuple[str, ...] = (), **variables: str) -> Done:
-    return wasmtrace(calls.parent, "run", "--no-summary", *options, "--invoke", export, calls, *words, **variables)
+def run(
+    calls: Path,
+    export: str,
+    *options: str | Path,
+    words: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Done:
+    line = ("run", "--no-summary", *options, "--invoke", export, calls, *words)
+    return wasmtrace(calls.parent, *line, **(variables or {}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_each_call_is_a_span_among_the_slow_ones(calls: Path, collector: Receiver, protocol: str) -> None:
-    done = run(calls, "few", "--otlp", *FEW, **collector.environment(protocol))
+    done = run(calls, "few", "--otlp", *FEW, variables=collector.environment(protocol))
     assert (done.code, done.err) == (0, "")
     spans = until(lambda: [each for each in collector.spans() if each], waiting_for="spans")
     assert drawn(spans) == [
@@ -81,7 +89,7 @@ def test_each_call_is_a_span_among_the_slow_ones(calls: Path, collector: Receive
 def test_the_budget_bounds_them_and_all_others_are_counted(calls: Path, collector: Receiver, protocol: str) -> None:
     traced = ("--trace-function", "leaf", "--slow", "100000")
     options = ("--otlp", "--span-budget", "50", *traced, "--report", calls.parent / "report")
-    done = run(calls, "many", *options, words=("30000",), **collector.environment(protocol))
+    done = run(calls, "many", *options, words=("30000",), variables=collector.environment(protocol))
     assert (done.code, done.err) == (0, "")
     spans = until(lambda: [each for each in collector.spans() if each], waiting_for="spans")
     kept = [each for each in spans if each["name"] == "leaf"]
@@ -119,7 +127,7 @@ def test_a_run_that_is_not_sampled_makes_no_records(
 ) -> None:
     variables = {**collector.environment(protocol), "OTEL_TRACES_SAMPLER": "always_on" if sampled else "always_off"}
     report = calls.parent / "report"
-    done = run(calls, "nap", "--otlp", *FEW, "--report", report, **variables)
+    done = run(calls, "nap", "--otlp", *FEW, "--report", report, variables=variables)
     assert (done.code, done.err) == (0, "")
     points = until(collector.metric_points, waiting_for="metrics")
     assert bool(collector.spans()) is sampled
