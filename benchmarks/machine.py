@@ -29,7 +29,7 @@ def machine() -> dict[str, str | int | float]:
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory_bytes(),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "wasmtime": importlib.metadata.version("wasmtime"),
         "wasmtrace": importlib.metadata.version("wasmtrace"),
