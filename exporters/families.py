@@ -24,6 +24,7 @@ _UNITS = {
     "anomalies": "{anomaly}",
     "calls": "{call}",
     "errors": "{error}",
+    "fuel": "{fuel}",
     "functions": "{function}",
     "grows": "{grow}",
     "pages": "{page}",
@@ -75,6 +76,13 @@ COUNTERS = {
     "function_failed_grows": Family(
         "wasmtrace_function_failed_grows_total", "Memory growth that was refused.", _FUNCTION, 1, True
     ),
+    "function_fuel": Family(
+        "wasmtrace_function_fuel_total",
+        "Fuel consumed in a function's own body, as the engine counts it.",
+        _FUNCTION,
+        1,
+        True,
+    ),
     "host_calls": Family("wasmtrace_host_calls_total", "Calls of an imported function.", _IMPORT),
     "host_slow_calls": Family(
         "wasmtrace_host_slow_calls_total", "Host calls that took at least the slow threshold.", _IMPORT
@@ -92,7 +100,7 @@ COUNTERS = {
     "traps": Family("wasmtrace_traps_total", "Runs that a trap ended, by its code.", ("module", "code")),
     "wall": Family("wasmtrace_run_wall_seconds_total", "Wall time of the guest alone.", _MODULE, _NS),
     "cpu": Family("wasmtrace_run_cpu_seconds_total", "CPU time of the guest alone.", _MODULE, _NS),
-    "fuel": Family("wasmtrace_fuel_consumed_total", "Fuel consumed, as the engine counts it."),
+    "fuel": Family("wasmtrace_fuel_consumed_total", "Fuel consumed, as the engine counts it; with a limit, that of the probes too."),
     "dropped": Family(
         "wasmtrace_dropped_records_total",
         "Records lost: the ring was full, or they could not be sent.",

@@ -157,6 +157,7 @@ def _function(function: FunctionStats) -> dict[str, Any]:
         "self_seconds": _seconds(function.self_seconds),
         "grown_pages": function.grown_pages,
         "failed_grows": function.failed_grows,
+        "fuel": function.fuel,
     }
 
 

@@ -17,8 +17,8 @@ from wasmtrace.records import ModuleInfo, Snapshot
 
 DEFAULT_TOP = 200
 
-# What makes a function or import worth a series (time, calls, memory), as places in the fields of `totals`.
-_FUNCTION_MEASURES = ((2, 3), (0,), (4, 5))
+# What makes a function or import worth a series (time, fuel, calls, memory), as places in the fields of `totals`.
+_FUNCTION_MEASURES = ((2, 3), (6,), (0,), (4, 5))
 _HOST_MEASURES = ((2, 3), (0,))
 _ERROR_MEASURES = ((0,),)
 

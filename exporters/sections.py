@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,6 +13,8 @@ from wasmtrace.exporters.totals import startup_phases
 from wasmtrace.records import FunctionStats, HostCallStats, OpenCall, Outcome, Snapshot, Uninstrumented
 
 _CALLS_ROWS = 6
+_BUSY_ROWS = 2
+"""Of those called most, that the table of fuel has in any case."""
 _TIME_ROWS = 8
 _HOST_ROWS = 8
 _GROW_ROWS = 5
@@ -141,7 +144,7 @@ def tables(snapshot: Snapshot) -> Iterator[Section]:
     sections = (
         stack_table(snapshot),
         _time(snapshot),
-        _calls(snapshot),
+        _work(snapshot),
         _host_calls(snapshot),
         _growth(snapshot),
     )
@@ -199,6 +202,34 @@ def _slow_cells(each: FunctionStats | HostCallStats) -> tuple[str, str, str]:
         units.duration(each.slow_seconds),
         units.duration(each.slowest_seconds),
     )
+
+
+def _work(snapshot: Snapshot) -> Section:
+    """Who did the work: by fuel, which tells it to the instruction; by calls where nobody counts fuel."""
+    counted = [(each, each.fuel) for each in snapshot.functions if each.fuel is not None]
+    return _fuel(counted) if counted else _calls(snapshot)
+
+
+def _fuel(functions: Sequence[tuple[FunctionStats, int]]) -> Section:
+    """Those that used most, and those called most: a small function is easily called too often."""
+    all_fuel, all_calls = sum(fuel for _, fuel in functions), sum(each.calls for each, _ in functions)
+    dearest = sorted(functions, key=lambda item: (-item[1], item[0].index))
+    busiest = heapq.nsmallest(_BUSY_ROWS, functions, key=lambda item: (-item[0].calls, item[0].index))
+    shown = dearest[:_CALLS_ROWS] + sorted(set(busiest) - set(dearest[:_CALLS_ROWS]), key=dearest.index)
+    rows = [
+        (
+            _name(each.name),
+            units.share(fuel, all_fuel),
+            units.count(fuel),
+            units.average(fuel, each.calls),
+            units.share(each.calls, all_calls),
+            units.count(each.calls),
+        )
+        for each, fuel in shown
+    ]
+    if len(functions) > len(shown):
+        rows.append((f"... {len(functions) - len(shown):,} more", "", "", "", "", ""))
+    return _columns("most fuel", ("fuel %", "fuel", "fuel per call", "calls %", "calls"), rows)
 
 
 def _calls(snapshot: Snapshot) -> Section:

@@ -20,7 +20,7 @@ LABEL_LENGTH = 200
 RING_FULL = "ring_full"
 """Why records are dropped; `exporters.otlp` has reasons of its own."""
 
-FUNCTION_FIELDS = ("calls", "slow_calls", "slow_ns", "self_ns", "grown_pages", "failed_grows")
+FUNCTION_FIELDS = ("calls", "slow_calls", "slow_ns", "self_ns", "grown_pages", "failed_grows", "fuel")
 HOST_FIELDS = ("calls", "slow_calls", "slow_ns", "self_ns")
 
 SumKey = tuple[str, str]
@@ -101,6 +101,7 @@ def _function_counts(function: FunctionStats) -> Counts:
         nanoseconds(function.self_seconds),
         function.grown_pages,
         function.failed_grows,
+        function.fuel or 0,
     )
 
 

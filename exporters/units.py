@@ -31,6 +31,12 @@ def count(value: int) -> str:
     return _scaled(value, 1000, _COUNT_UNITS)
 
 
+def average(total: int, number: int) -> str:
+    """`total` for each of `number`, as `count` has it; with a fraction where it is not whole: `12`, `12.5`."""
+    whole, rest = divmod(total, number)
+    return count(whole) if whole >= 1000 or not rest else _three_digits(total / number)
+
+
 def size(value: int) -> str:
     """Bytes: `512 B`, `4.20 MiB`."""
     return _scaled(value, 1024, _BYTE_UNITS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wasmtrace.exporters.exemplars import Exemplars
@@ -195,6 +195,7 @@ class SessionTrace:
         self._lock = threading.Lock()
         self._start_us = session.now_us() if export_name is not None else 0
         self._end_us: int | None = None
+        self._fuel: int | None = None
         self._tree = SpanTree(
             root.context.span_id, new_span_id, _errno_name, round(options.flush_after_seconds * 1_000_000)
         )
@@ -222,7 +223,7 @@ class SessionTrace:
         elif isinstance(event, MemoryGrew):
             self._note_growth(event)
         elif isinstance(event, CallEnded):
-            self._end_us = event.end_us
+            self._end_us, self._fuel = event.end_us, event.fuel
 
     def _allow(self, traced: int, now_us: int) -> None:
         """Tells the guest how many traced calls it may record from now on; it has recorded so many."""
@@ -288,9 +289,10 @@ class SessionTrace:
             end_us = snapshot.now_us if self._end_us is None else self._end_us
             self._tree.end(snapshot.open_calls, end_us, failure_of(snapshot))
             tally = Tally(self._calls_left_out(), tuple(self._events), self._events_left_out)
+            fuel = snapshot.fuel if self._export_name is None else self._fuel
             self._tree.ready.append(
                 root_span(
-                    snapshot,
+                    replace(snapshot, fuel=fuel),
                     self.root.context.span_id,
                     start_us=self._start_us,
                     end_us=max(end_us, self._start_us),

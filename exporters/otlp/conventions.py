@@ -61,7 +61,7 @@ ROOT_ATTRIBUTES = {
     ERROR_TYPE: "how it failed: the trap's code, `exited`, `timed_out`, `interrupted` or `failed`",
     OUTCOME: "`returned`, `exited`, `trapped`, `timed_out`, `interrupted` or `failed`",
     TRAP_CODE: "one word for the trap, such as `unreachable` or `out_of_fuel`",
-    FUEL: "fuel consumed, as the engine counts it",
+    FUEL: "fuel consumed, as the engine counts it, from inside the guest; by default exact",
     FUEL_LIMIT: "the most fuel that it may consume",
     MEMORY_PAGES: "pages of memory 0 at the end",
     STARTUP: "seconds from loading to the guest's first instruction",

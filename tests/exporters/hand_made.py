@@ -67,9 +67,9 @@ def snapshot(**changes: object) -> Snapshot:
         "fuel_limit": 10_000_000_000,
         "memories": (MemoryStats(0, 60, 67, 65536, 1024),),
         "functions": (
-            FunctionStats(5, "main", "main", 1, 1, 1.23, 1.23, 0.03, 0, 0),
-            FunctionStats(6, "fib", "_Z3fibi", 1_000_000, 3, 0.5, 0.25, 0.9, 0, 0),
-            FunctionStats(7, "dlmalloc", "dlmalloc", 999, 0, 0.0, 0.0, 0.0, 50, 2),
+            FunctionStats(5, "main", "main", 1, 1, 1.23, 1.23, 0.03, 0, 0, 30_000),
+            FunctionStats(6, "fib", "_Z3fibi", 1_000_000, 3, 0.5, 0.25, 0.9, 0, 0, 1_000_000_000),
+            FunctionStats(7, "dlmalloc", "dlmalloc", 999, 0, 0.0, 0.0, 0.0, 50, 2, 199_970_000),
         ),
         "host_calls": (
             HostCallStats(0, "wasi_snapshot_preview1", "fd_write", 120, 4, 0.2, 0.11, 0.25, {"badf": 2, "io": 1}),
@@ -140,7 +140,7 @@ def hostile(name: str) -> Snapshot:
         outcome=Outcome.TRAPPED,
         trap=Trap(name, name, (StackEntry(function, 7), StackEntry(function, None))),
         message=name,
-        functions=(FunctionStats(6, name, name, 10, 1, 0.5, 0.5, 0.5, 3, 1), FunctionStats(7, name, name, 5)),
+        functions=(FunctionStats(6, name, name, 10, 1, 0.5, 0.5, 0.5, 3, 1, 99), FunctionStats(7, name, name, 5)),
         host_calls=(HostCallStats(0, name, name, 3, 1, 0.1, 0.1, 0.1, {name: 1} if name else {}),),
         open_calls=(OpenCall(function, False, 0, 1.0),),
         uninstrumented=(Uninstrumented(6, name, name), Uninstrumented(None, name, name)),

@@ -62,6 +62,8 @@ NORMAL_VALUES = [
     ("function_grown_pages_total", APP | {"function": "fib"}, None),
     ("function_grown_pages_total", APP | {"function": "(other)"}, 0),
     ("function_failed_grows_total", APP | {"function": "dlmalloc"}, 2),
+    ("function_fuel_total", APP | {"function": "fib"}, 1_000_000_000),
+    ("function_fuel_total", APP | {"function": "(other)"}, 0),
     ("host_calls_total", WRITE, 120),
     ("host_slow_calls_total", WRITE, 4),
     ("host_slow_seconds_total", WRITE, 0.2),

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from hand_made import HOSTILE_NAMES, empty_snapshot, hanging, hostile, snapshot, trapped
 from wasmtrace.exporters.report import encode
-from wasmtrace.records import Snapshot
+from wasmtrace.records import FunctionStats, Snapshot
 
 SCHEMA: dict[str, Any] = json.loads(files("wasmtrace.exporters").joinpath("report.schema.json").read_bytes())
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
@@ -123,7 +123,7 @@ def test_functions_come_by_index_one_a_line() -> None:
     assert (
         '    {"index": 6, "name": "fib", "raw_name": "_Z3fibi", "calls": 1000000, "slow_calls": 3, '
         '"slow_seconds": 0.5, "slowest_seconds": 0.25, "self_seconds": 0.9, '
-        '"grown_pages": 0, "failed_grows": 0},'
+        '"grown_pages": 0, "failed_grows": 0, "fuel": 1000000000},'
     ) in text.splitlines()
 
 
@@ -151,6 +151,11 @@ def test_surrogates_are_replaced() -> None:
 def test_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["additionalProperties"] is False
+
+
+def test_fuel_that_nobody_counts_is_null() -> None:
+    (function,) = json.loads(encode(snapshot(functions=(FunctionStats(0, "f", "f", 1),))))["functions"]
+    assert function["fuel"] is None
 
 
 def documented_fields() -> list[str]:

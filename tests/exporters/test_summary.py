@@ -19,10 +19,10 @@ most time          self %  self time  slow calls  slow time  slowest
   fib               73.2%     900 ms           3     500 ms   250 ms
   fd_write (host)   20.3%     250 ms           4     200 ms   110 ms
   main               2.4%    30.0 ms           1     1.23 s   1.23 s
-most calls         calls %   calls
-  fib                99.9%  1.00 M
-  dlmalloc            0.1%     999
-  main               <0.1%       1
+most fuel          fuel %    fuel  fuel per call  calls %   calls
+  fib               83.3%  1.00 G         1.00 k    99.9%  1.00 M
+  dlmalloc          16.7%   200 M          200 k     0.1%     999
+  main              <0.1%  30.0 k         30.0 k    <0.1%       1
 host calls         calls  slow calls  slow time  slowest  errors
   fd_write           120           4     200 ms   110 ms  2 badf, 1 io
   clock_time_get       3           -          -        -
@@ -118,6 +118,22 @@ LINE_CASES = {
         changed(functions=tuple(FunctionStats(at, f"f{at}", f"f{at}", 100 - at) for at in range(20))),
         "  f5              5.2%     95\n  ... 14 more\n",
     ),
+    "fuel-limit-and-the-guests-own-fuel": (
+        changed(fuel=200, fuel_limit=400, functions=(FunctionStats(0, "f", "f", 8, fuel=100),)),
+        "8 calls, 200 fuel (50.0% of 400)\n"
+        "most fuel  fuel %  fuel  fuel per call  calls %  calls\n  f  100.0%  100  12.5  100.0%  8\n",
+    ),
+    "cheap-but-called-most": (
+        changed(
+            functions=(
+                *(FunctionStats(at, f"f{at}", f"f{at}", 1, fuel=1000 - at) for at in range(20)),
+                FunctionStats(20, "poll", "poll", 60, fuel=60),
+            )
+        ),
+        "  f5       5.0%   995            995    1.2%      1\n"
+        "  poll     0.3%    60              1   75.0%     60\n"
+        "  ... 14 more\n",
+    ),
     "errors-first": (
         changed(
             host_calls=(
@@ -188,7 +204,7 @@ def test_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_normal_program_fits_a_screen() -> None:
-    functions = tuple(FunctionStats(at, f"f{at}", f"f{at}", 9, 1, 1.0, 1.0, 1.0, 1, 0) for at in range(99))
+    functions = tuple(FunctionStats(at, f"f{at}", f"f{at}", 9, 1, 1.0, 1.0, 1.0, 1, 0, 7) for at in range(99))
     host_calls = tuple(HostCallStats(at, "env", f"h{at}", 9, 1, 1.0, 1.0, 1.0) for at in range(99))
     text = render(snapshot(functions=functions, host_calls=host_calls, cost=COST), colour=False, width=None)
     assert len(text.splitlines()) <= 45
