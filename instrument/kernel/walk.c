@@ -504,12 +504,13 @@ static u32 read_arity(u32 at, u32 end, u32 opcode) {
     return opcode == LOOP ? type->params : type->results;
 }
 
-/* Fuel is counted up to such a place before it is executed: where ways part that cannot each add their own. */
-static int is_sync_point(u32 opcode, const Label *label) {
+/* Fuel is counted up to such a place before it is executed: where ways part that cannot each add their own. `loop` is
+ * the innermost around it: a branch to its head adds nothing of its own. */
+static int is_sync_point(u32 opcode, const Label *label, u32 loop) {
     switch (opcode) {
     case TRY_TABLE: case THROW: case THROW_REF: case BR_ON_NULL: case BR_ON_NON_NULL: case BR_ON_CAST:
     case BR_ON_CAST_FAIL: return 1;
-    case BR_IF: return label->arity && (label->event == NONE || events[label->event].opcode != LOOP);
+    case BR_IF: return label->arity && (label->event == NONE || label->event != loop);
     default: return is_risky_call(opcode);
     }
 }
@@ -608,7 +609,7 @@ static int find_events(u32 at, u32 end, Label *labels) {
             made->goes_to = label->event;
         }
         int carries = opcode == BR_TABLE && visit_labels(made, &labels[-(int)depth], depth, FIND_MOST_VALUES, 0);
-        if (carries || is_sync_point(opcode, label)) {
+        if (carries || is_sync_point(opcode, label, labels[-(int)depth].loop)) {
             made->is_sync = 1;
             /* A loop in which fuel is counted up to some place has no lag at its head. */
             for (u32 loop = labels[-(int)depth].loop; loop != NONE && !events[loop].is_sync; loop = events[loop].goes_to)
