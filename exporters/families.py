@@ -100,7 +100,9 @@ COUNTERS = {
     "traps": Family("wasmtrace_traps_total", "Runs that a trap ended, by its code.", ("module", "code")),
     "wall": Family("wasmtrace_run_wall_seconds_total", "Wall time of the guest alone.", _MODULE, _NS),
     "cpu": Family("wasmtrace_run_cpu_seconds_total", "CPU time of the guest alone.", _MODULE, _NS),
-    "fuel": Family("wasmtrace_fuel_consumed_total", "Fuel consumed, as the engine counts it; with a limit, that of the probes too."),
+    "fuel": Family(
+        "wasmtrace_fuel_consumed_total", "Fuel consumed, as the engine counts it; with a limit, that of the probes too."
+    ),
     "dropped": Family(
         "wasmtrace_dropped_records_total",
         "Records lost: the ring was full, or they could not be sent.",

@@ -41,7 +41,7 @@ _STYLES = {Tone.PLAIN: "", Tone.GOOD: "bold green", Tone.WARNING: "bold yellow",
 def render(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
     """The summary as text with its line ends; `colour` puts in ANSI codes, `width` is the terminal's."""
     head = (*headline(snapshot), *anomaly_lines(snapshot))
-    return _text(head, tuple(tables(snapshot)), notes(snapshot), colour=colour, width=width)
+    return lay_out(head, tuple(tables(snapshot)), notes(snapshot), colour=colour, width=width)
 
 
 def render_failure(snapshot: Snapshot, *, colour: bool, width: int | None) -> str:
@@ -49,10 +49,10 @@ def render_failure(snapshot: Snapshot, *, colour: bool, width: int | None) -> st
     if snapshot.outcome in (Outcome.RETURNED, Outcome.EXITED):
         return ""
     stack = tuple(section for section in (stack_table(snapshot),) if section.rows)
-    return _text(headline(snapshot), stack, (), colour=colour, width=width)
+    return lay_out(headline(snapshot), stack, (), colour=colour, width=width)
 
 
-def _text(
+def lay_out(
     head: Iterable[Line],
     sections: Sequence[Section],
     tail: Iterable[Line],
@@ -60,6 +60,7 @@ def _text(
     colour: bool,
     width: int | None,
 ) -> str:
+    """Lines, tables and lines as text; also for other outputs than the summary."""
     width = max(width or DEFAULT_WIDTH, _LEAST_WIDTH)
     out = io.StringIO()
     console = Console(

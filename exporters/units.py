@@ -37,6 +37,12 @@ def average(total: int, number: int) -> str:
     return count(whole) if whole >= 1000 or not rest else _three_digits(total / number)
 
 
+def signed(value: int) -> str:
+    """As `count`, with its sign: `+12.3 k`, `-5`; `0`."""
+    sign = "+" if value > 0 else "-" if value < 0 else ""
+    return sign + count(abs(value))
+
+
 def size(value: int) -> str:
     """Bytes: `512 B`, `4.20 MiB`."""
     return _scaled(value, 1024, _BYTE_UNITS)
@@ -62,6 +68,17 @@ def _long_duration(seconds: int) -> str:
     if hours < 48:
         return f"{hours} h {minute:02d} min"
     return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def growth(before: int, after: int) -> str:
+    """By how many per cent: `+12.5%`, `-<0.1%`, `0%`, or `x 12.5` from eleven times on; empty where there was nothing."""
+    if before == 0 or before == after:
+        return "" if before != after else "0%"
+    if after >= 11 * before:
+        return f"x {average(after, before)}"
+    percent = 100 * abs(after - before) / before
+    digits = "<0.1" if percent < 0.05 else f"{percent:.1f}"
+    return f"{'+' if after > before else '-'}{digits}%"
 
 
 def share(part: float, whole: float) -> str:

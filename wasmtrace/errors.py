@@ -79,6 +79,10 @@ class ExportError(WasmtraceError):
     """Telemetry could not be written or served; the guest's own result is not affected."""
 
 
+class ReportError(WasmtraceError):
+    """A file is not the report of a run, or not one that can be compared."""
+
+
 class UsageError(WasmtraceError):
     """The command line or an argument of the API is wrong."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from wasmtrace.cli import dashboards, inspect, instrument, run
+from wasmtrace.cli import dashboards, diff, inspect, instrument, run
 from wasmtrace.cli.otlp_options import settle_otlp, with_bare_otlp
 from wasmtrace.errors import UsageError
 
@@ -28,6 +28,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"wasmtrace {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    for command in (run, instrument, inspect, dashboards):
+    for command in (run, diff, instrument, inspect, dashboards):
         command.add_parser(commands)
     return settle_otlp(parser.parse_args(with_bare_otlp(argv)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from wasmtrace.cli import complain
 from wasmtrace.cli.event_options import check_event_options, unmatched_warning
 from wasmtrace.cli.otlp_options import otlp_wanted
+from wasmtrace.cli.terminal import terminal_of
 from wasmtrace.errors import ExportError
 from wasmtrace.records import Outcome, Snapshot
 
@@ -161,11 +161,9 @@ class Outputs:
             from wasmtrace.exporters.summary import render_failure
 
             render_function = render_failure
-        terminal = sys.stderr.isatty()
-        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        width = os.get_terminal_size(sys.stderr.fileno()).columns if terminal else None
+        colour, width = terminal_of(sys.stderr)
         try:
-            sys.stderr.write(render_function(snapshot, colour=colour, width=width or None))
+            sys.stderr.write(render_function(snapshot, colour=colour, width=width))
             sys.stderr.flush()
         except OSError as error:
             raise ExportError(f"cannot write the summary: {error.strerror}") from error
