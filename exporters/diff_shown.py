@@ -124,11 +124,11 @@ def notes(comparison: Comparison) -> Iterator[Line]:
         yield "note: the exit codes differ: this may not be the same work", _WARNING
     if comparison.unnamed:
         yield (
-            f"note: {comparison.unnamed:,} functions have no name and are matched by index, "
-            "which may be another function's in another build",
+            f"note: functions without a name: {comparison.unnamed:,}, matched by index, which may be "
+            "another function's in another build",
             _WARNING,
         )
-    yield f"{comparison.unchanged:,} functions as before", Tone.PLAIN
+    yield f"functions as before: {comparison.unchanged:,}", Tone.PLAIN
 
 
 _WARNING = Tone.WARNING

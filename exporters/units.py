@@ -71,7 +71,7 @@ def _long_duration(seconds: int) -> str:
 
 
 def growth(before: int, after: int) -> str:
-    """By how many per cent: `+12.5%`, `-<0.1%`, `0%`, or `x 12.5` from eleven times on; empty where there was nothing."""
+    """By how many per cent: `+12.5%`, `-<0.1%`, `0%`, or `x 12.5` from eleven times on; empty if from nothing."""
     if before == 0 or before == after:
         return "" if before != after else "0%"
     if after >= 11 * before:

@@ -35,9 +35,10 @@ class Keep(Enum):
     """As `-s` leaves it: no names either."""
 
 
-def compile_c(name: str, *, optimise: str = "-O2", keep: Keep = Keep.NAMES) -> Path:
+def compile_c(name: str, *, optimise: str = "-O2", keep: Keep = Keep.NAMES, defines: tuple[str, ...] = ()) -> Path:
     """The module of `tests/c/<name>.c`, for WASI. Raises `Missing` without a compiler."""
-    return _compiled(f"{name}.c", ("cc", "-target", "wasm32-wasi", optimise), keep)
+    macros = tuple(f"-D{each}" for each in defines)
+    return _compiled(f"{name}.c", ("cc", "-target", "wasm32-wasi", optimise, *macros), keep)
 
 
 def compile_cpp(name: str, *, optimise: str = "-O2", keep: Keep = Keep.NAMES) -> Path:
