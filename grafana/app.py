@@ -318,8 +318,15 @@ _MEMORY = Row(
                 Query("max by (module) (wasmtrace_fuel_consumed_total{{self}})", "consumed"),
                 Query("max by (module) (wasmtrace_fuel_limit{{self}})", "limit"),
             ),
-            "The engine tells what was consumed when a run has ended.",
-            width=24,
+            "What was consumed since the process began. With a limit it is the engine's count, told when a run has ended.",
+        ),
+        Graph(
+            "Functions by fuel",
+            "short",
+            (_top("wasmtrace_function_fuel_total", "function", "{{function}}"),),
+            "Instructions a second that each function executes itself: exact, live, the same on every machine. "
+            "Where the work goes; what waits uses none.",
+            stacked=True,
         ),
     ),
 )

@@ -195,7 +195,7 @@ _TRENDS = Row(
             "Fuel",
             "short",
             "sum by (module) (rate(wasmtrace_fuel_consumed_total{{self}}[$__rate_interval]))",
-            "Fuel a second. The engine tells it when a run has ended.",
+            "Fuel a second, live; of runs with a limit when they have ended.",
         ),
         _graph(
             "Oldest call",
