@@ -9,17 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+SOURCE = Path(__file__).parent / "walk.c"
 FLAGS = (
     *("-target", "wasm32-freestanding", "-mcpu=generic+bulk_memory", "-O2", "-std=c11", "-nostdlib"),
     *("-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--strip-all"),
 )
 
 
-def build(output: Path) -> None:
+def build(output: Path, source: Path = SOURCE) -> None:
     """Raises `subprocess.CalledProcessError`."""
-    source = Path(__file__).parent / "walk.c"
     subprocess.run([sys.executable, "-m", "ziglang", "cc", *FLAGS, "-o", str(output), str(source)], check=True)
 
 
 if __name__ == "__main__":
-    build(Path(__file__).parent / "walk.wasm")
+    build(SOURCE.with_name("walk.wasm"))
