@@ -30,6 +30,7 @@ NAMES = [
     ("function_calls", "wasmtrace.function.calls", "{call}"),
     ("function_slow_ns", "wasmtrace.function.slow", "s"),
     ("function_grown_pages", "wasmtrace.function.grown_pages", "{page}"),
+    ("function_fuel", "wasmtrace.function.fuel", "{fuel}"),
     ("host_errors", "wasmtrace.host.call_errors", "{error}"),
     ("runs", "wasmtrace.runs", "{run}"),
     ("wall", "wasmtrace.run.wall", "s"),
@@ -165,6 +166,7 @@ def test_temporality(preference: Temporality, expected: AggregationTemporality) 
     found = {metric.name: metric.data for _, metric in kept.metrics()}
     assert found["wasmtrace.function.calls"].aggregation_temporality == expected
     assert found["wasmtrace.function.calls"].is_monotonic
+    assert found["wasmtrace.function.fuel"].is_monotonic
     assert not hasattr(found["wasmtrace.memory"], "is_monotonic")
 
 
@@ -196,6 +198,9 @@ def test_a_run_is_received(collector: Receiver, tmp_path: Path, protocol: str) -
     points = collector.metric_points()
     calls = {point["attributes"]["function"]: int(point["as_int"]) for point in points["wasmtrace.function.calls"]}
     assert calls == {"_start": 1, "say": 2, "cry": 1, "(other)": 0}
+    fuel = {point["attributes"]["function"]: int(point["as_int"]) for point in points["wasmtrace.function.fuel"]}
+    assert fuel == {"_start": 6, "say": 2 * 6, "cry": 6, "(other)": 0}, "an instruction each, and one for each call"
+    assert [int(point["as_int"]) for point in points["wasmtrace.fuel_consumed"]] == [sum(fuel.values())]
     host = {point["attributes"]["function"]: int(point["as_int"]) for point in points["wasmtrace.host.calls"]}
     assert host == {"fd_write": 3, "proc_exit": 1, "(other)": 0}
     runs = {point["attributes"]["outcome"]: int(point.get("as_int", 0)) for point in points["wasmtrace.runs"]}

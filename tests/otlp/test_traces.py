@@ -179,6 +179,10 @@ ENDINGS = [
 ]
 
 
+FUEL = {"normal": 4 * 17 + 9 + 9 + 5 + 5, "crash": 2 * 17 + 5 + 3 + 4, "exit": 17 + 5 + 5, "empty": 1}
+"""Instructions, with one for each call: `nap` has 17, `work` 9 where it calls itself, else 5."""
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(("export", "options", "code", "tree", "failed"), ENDINGS)
 def test_every_end_arrives(
@@ -200,6 +204,16 @@ def test_every_end_arrives(
     assert [each["name"] for each in spans if each.get("events")] in ([], [failed[-1], failed[0]] if failed else [])
     root = attributes(named(spans, "naps.wat"))
     assert int(root.get("process.exit.code") or 0) == (code if export != "hang" or code == 134 else 0)
+    fuel = int(root["wasm.fuel.consumed"])
+    if export == "hang":
+        assert fuel == 100_000_000 if options[0] == "--fuel" else fuel > FUEL["exit"]
+    else:
+        assert fuel == FUEL[export]
+
+
+def test_without_fuel_the_root_tells_of_none(naps: Path, tmp_path: Path) -> None:
+    run(naps, "empty", "--no-fuel", "--otlp-file", str(tmp_path / "spans"))
+    assert "wasm.fuel.consumed" not in attributes(named(saved(tmp_path / "spans"), "naps.wat"))
 
 
 def test_the_exception_holds_the_stack(naps: Path, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from test_traces import CALLER, NAPS, drawn, named, saved
+from receiver import attributes
+from test_traces import CALLER, FUEL, NAPS, drawn, named, saved
 from wasmtrace.api import Runtime, RuntimeConfig
 from wasmtrace.exporters.otlp.config import otlp_settings
 from wasmtrace.exporters.otlp.linefile import LineFile
@@ -22,6 +25,30 @@ def to_file(path: Path) -> TraceExport:
     exporter = span_exporter(settings, LineFile(path), losses)
     assert exporter is not None
     return TraceExport(settings, {}, exporter, losses, {"service.name": "test"}, "0")
+
+
+def test_each_trace_has_the_fuel_of_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "spans"
+    tracing = Tracing(lambda: to_file(path), TraceOptions(each_call=True))
+    calls = ("failing", "empty", "crash", "failing", "empty")
+    with (
+        Runtime(RuntimeConfig(observers=(tracing.observe,), engine_cache=False)) as runtime,
+        runtime.instantiate(runtime.load(NAPS.encode(), name="naps")) as instance,
+    ):
+        for each in calls:
+            with contextlib.suppress(GuestStopped):
+                instance.call(each)
+        in_all = instance.snapshot().fuel
+        tracing.close()
+    roots = sorted((each for each in saved(path) if each["name"].startswith("naps ")), key=begun)
+    told = [int(attributes(each)["wasm.fuel.consumed"]) for each in roots]
+    assert [each["name"] for each in roots] == [f"naps {name}" for name in calls]
+    assert told == [24, FUEL["empty"], FUEL["crash"], 24, FUEL["empty"]]
+    assert in_all == sum(told)
+
+
+def begun(span: dict[str, Any]) -> int:
+    return int(span["start_time_unix_nano"])
 
 
 def test_each_call_from_the_host_is_a_trace(tmp_path: Path) -> None:
