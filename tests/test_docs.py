@@ -72,6 +72,25 @@ def test_readme_shows_what_the_command_prints() -> None:
     assert said[4:] == documented[4:]
 
 
+def test_diff_shows_what_the_commands_print(tmp_path: Path) -> None:
+    """To the letter: fuel is the same everywhere."""
+    (block,) = re.findall(r"^```console\n(.*?)^```$", (ROOT / "docs" / "diff.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    said = ""
+    for command in re.findall(r"^\$ wasmtrace (.*)$", block, re.MULTILINE):
+        done = subprocess.run(
+            [sys.executable, "-m", "wasmtrace", *command.split()],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        said += f"$ wasmtrace {command}\n{done.stdout}"
+    assert said == block
+    assert done.returncode == 3
+
+
 def _options(command: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-m", "wasmtrace", command, "--help"], capture_output=True, text=True, check=True
@@ -81,6 +100,6 @@ def _options(command: str) -> set[str]:
 
 def test_every_option_of_run_is_documented() -> None:
     documented = set(re.findall(r"`(--[a-z][a-z-]*)", (ROOT / "docs" / "cli.md").read_text()))
-    shown = _options("run") | _options("instrument") | _options("inspect")
+    shown = _options("run") | _options("instrument") | _options("inspect") | _options("diff")
     assert shown - documented == set()
     assert documented - shown == set()

@@ -41,6 +41,9 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="each call of the functions and imports of this name becomes a span, however short",
     )
+    parser.add_argument(
+        "--no-fuel", action="store_true", help="do not count the instructions that each function executes"
+    )
     add_event_options(parser)
 
 
@@ -64,5 +67,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         exclude=tuple(arguments.exclude),
         slow_threshold_us=arguments.slow,
         trace_functions=tuple(arguments.trace_function),
+        fuel=not arguments.no_fuel,
         **event_probes(arguments),
     )

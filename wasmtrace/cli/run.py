@@ -61,8 +61,7 @@ def _add_sandbox_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_limit_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--fuel", type=_count, metavar="N", help="trap after this much fuel")
-    group.add_argument("--no-fuel", action="store_true", help="do not count fuel: faster")
+    group.add_argument("--fuel", type=_count, metavar="N", help="trap after this much of the engine's fuel")
     group.add_argument("--max-memory", type=_size, metavar="BYTES", help="of each memory; K, M and G are understood")
     group.add_argument("--max-stack", type=_size, metavar="BYTES", help="of the guest's calls (default 512K)")
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="stop the guest after this time")
