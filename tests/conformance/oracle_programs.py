@@ -108,14 +108,14 @@ def run_rewritten(program: Program) -> tuple[Result, Seen]:
     module = wasmtime.Module(engine, done.wasm)
     with tempfile.TemporaryDirectory(prefix="wasmtrace-") as folder:
         guest = OracleGuest(program, module, engine, Path(folder), None)
-        telemetry = _telemetry(guest, done)
+        telemetry = telemetry_of(guest, done)
         guest.initialize()
         end = guest.run()
         seen = seen_by_telemetry(telemetry)
         return guest.finish(*end), seen
 
 
-def _telemetry(guest: PlainGuest, done: Instrumented) -> Telemetry:
+def telemetry_of(guest: PlainGuest, done: Instrumented) -> Telemetry:
     memory = guest.exports[done.sites.telemetry_export]
     assert isinstance(memory, wasmtime.Memory)
     address = ctypes.addressof(memory.data_ptr(guest.store).contents)

@@ -47,9 +47,14 @@ class Telemetry:
 
     def fuel(self) -> int:
         """Of all functions together."""
+        return sum(self.fuel_by_function())
+
+    def fuel_by_function(self) -> list[int]:
         cells = self.u64s(self.layout.fuel_offset, self.layout.function_count)
-        per_call = self.sites.fuel_per_call
-        return sum(cells) + sum(each * per_call[funcidx] for funcidx, each in enumerate(self.calls()) if each)
+        return [
+            cell + calls * per_call
+            for cell, calls, per_call in zip(cells, self.calls(), self.sites.fuel_per_call, strict=True)
+        ]
 
     def slow_calls(self) -> int:
         return sum(self.u64s(self.layout.slow_calls_offset, self.layout.function_count))

@@ -12,7 +12,6 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import mul
 from typing import NamedTuple
 
 import wasmtime
@@ -205,7 +204,7 @@ class Telemetry:
         """Of all functions, since the instance began."""
         sites, layout = self.made.sites, self.layout
         calls = self._cells(layout.calls_offset)
-        return sum(self._cells(layout.fuel_offset)) + sum(map(mul, calls, sites.fuel_per_call))
+        return sum(self._cells(layout.fuel_offset)) + sum(map(int.__mul__, calls, sites.fuel_per_call))
 
     def _cells(self, offset: int) -> tuple[int, ...]:
         count = self.layout.function_count
@@ -331,7 +330,7 @@ class Run:
         return sites is None or not any((each.funcidx or 0) >= len(sites.host_functions) for each in sites.skipped)
 
     def _fuel_used(self) -> int:
-        return self._telemetry.fuel() if self._telemetry else FUEL - self.guest.store.get_fuel()
+        return self._telemetry.fuel() if self._telemetry else FUEL - int(self.guest.store.get_fuel())
 
     def go(self) -> None:
         guest = self.guest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fuzz_campaign import FOUND, run_campaign
 from fuzz_compare import VARIANTS, compare
 from fuzz_generate import wasm_tools
 from fuzz_worker import check_file, in_deep_thread, ticking_engines
-from wasmtrace.instrument import Instrumented, instrument
+from wasmtrace.instrument import Instrumented, Options, instrument
 
 SECONDS = 25
 SEEDS = {"smith": 250, "mutate": 40}
@@ -71,6 +72,21 @@ def test_a_spoilt_module_is_found(old: bytes, new: bytes, monkeypatch: pytest.Mo
     subject = bytes(wat2wasm(_SUBJECT))
     in_deep_thread(lambda: problems.extend(compare(ticking_engines(), subject, 3).problems))
     assert problems
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_wrong_fuel_is_found(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(wasm: bytes, options: Options) -> Instrumented:
+        made = instrument(wasm, options)
+        per_call = tuple(each + wrong for each in made.sites.fuel_per_call)
+        return Instrumented(made.wasm, replace(made.sites, fuel_per_call=per_call))
+
+    monkeypatch.setattr("fuzz_compare.instrument", spoil)
+    problems: list[str] = []
+    subject = bytes(wat2wasm(_SUBJECT))
+    in_deep_thread(lambda: problems.extend(compare(ticking_engines(), subject, 3).problems))
+    assert {each.partition(":")[0] for each in problems} == set(VARIANTS)
+    assert all("fuel of plain" in each for each in problems)
 
 
 def test_the_subject_is_in_order() -> None:
