@@ -156,6 +156,33 @@ def test_fuel_limit(home: Path) -> None:
     assert "100 k" in done.err
 
 
+def test_fuel_in_the_report_is_the_functions(home: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = _run(home, "--report", report, "--invoke", "add", "-", "1", "2", stdin=ARITHMETIC)
+    written = json.loads(report.read_bytes())
+    assert [(each["name"], each["fuel"]) for each in written["functions"]] == [("add", 4)]
+    assert (written["fuel"], written["fuel_limit"]) == (4, None)
+    assert "add 100.0% 4 4 100.0% 1" in " ".join(done.err.split())
+
+
+def test_a_limit_is_the_engines_and_functions_have_their_own(home: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    _run(home, "--fuel", "1000", "--report", report, "--invoke", "add", "-", "1", "2", stdin=ARITHMETIC)
+    written = json.loads(report.read_bytes())
+    assert [each["fuel"] for each in written["functions"]] == [4]
+    assert written["fuel_limit"] == 1000
+    assert written["fuel"] > 4, "the probes' instructions too"
+
+
+def test_no_fuel(home: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = _run(home, "--no-fuel", "--report", report, "--invoke", "add", "-", "1", "2", stdin=ARITHMETIC)
+    written = json.loads(report.read_bytes())
+    assert (written["fuel"], [each["fuel"] for each in written["functions"]]) == (None, [None])
+    assert "most calls" in done.err
+    assert "fuel" not in done.err
+
+
 def test_memory_limit_refuses_growth(home: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     done = _run(home, "--max-memory", "128K", "--report", report, "--invoke", "grow", "-", "2", stdin=GREEDY)
@@ -204,18 +231,28 @@ def test_metrics_are_served_while_the_guest_loops(home: Path, forever: Path) -> 
         address = re.search(r"http://\S+:\d+", process.stderr.readline().decode())
         assert address is not None
         assert process.stdout.readline() == b"ready\n"
-        with urllib.request.urlopen(f"{address[0]}/metrics", timeout=DEADLINE_SECONDS) as answer:
-            text = answer.read().decode()
+        samples = _scraped(address[0])
+        later = _scraped(address[0])
+        while later["wasmtrace_function_fuel_total", "spin"] <= samples["wasmtrace_function_fuel_total", "spin"]:
+            later = _scraped(address[0])
         with urllib.request.urlopen(f"{address[0]}/healthz", timeout=DEADLINE_SECONDS) as answer:
             assert answer.read() == b"ok\n"
-    samples = {
+    assert samples["wasmtrace_function_calls_total", "spin"] == 1
+    assert later["wasmtrace_fuel_consumed_total", None] == sum(
+        value for (name, _), value in later.items() if name == "wasmtrace_function_fuel_total"
+    )
+    assert samples["wasmtrace_host_calls_total", "fd_write"] == 1
+    assert samples["wasmtrace_runs_active", None] == 1
+
+
+def _scraped(address: str) -> dict[tuple[str, str | None], float]:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=DEADLINE_SECONDS) as answer:
+        text = answer.read().decode()
+    return {
         (sample.name, sample.labels.get("function")): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert samples["wasmtrace_function_calls_total", "spin"] == 1
-    assert samples["wasmtrace_host_calls_total", "fd_write"] == 1
-    assert samples["wasmtrace_runs_active", None] == 1
 
 
 # bad input: one line, a code, nothing left behind

@@ -126,6 +126,36 @@ def test_run_that_has_not_done_anything() -> None:
     assert value(found, "fuel_consumed_total", **APP) is None
 
 
+def test_fuel_that_nobody_counts_is_no_series() -> None:
+    found = scrape(SnapshotCollector(Runs(snapshot(functions=(FunctionStats(5, "main", "main", 3),)))))
+    assert value(found, "function_calls_total", function="main", **APP) == 3
+    assert value(found, "function_fuel_total", function="main", **APP) is None
+
+
+def test_fuel_never_goes_down() -> None:
+    """A call that a trap ends has used less than was counted for it while it was open; a limit hides the sum."""
+    runs = Runs()
+    collector = SnapshotCollector(runs)
+    shown = []
+    for own, total in [(100, 130), (90, None), (95, 120), (130, 140)]:
+        runs.live = [snapshot(fuel=total, functions=(FunctionStats(5, "main", "main", 1, fuel=own),))]
+        found = scrape(collector)
+        shown.append(
+            (value(found, "function_fuel_total", function="main", **APP), value(found, "fuel_consumed_total", **APP))
+        )
+    assert shown == [(100, 130), (100, 130), (100, 130), (130, 140)]
+
+
+def test_what_uses_most_fuel_has_a_series_though_others_are_called_more() -> None:
+    busy = tuple(FunctionStats(at, f"f{at}", f"f{at}", 1000 + at, fuel=1000 + at) for at in range(50))
+    dear = FunctionStats(50, "dear", "dear", 1, fuel=10**9)
+    found = scrape(SnapshotCollector(Runs(snapshot(functions=(*busy, dear))), top=8))
+    assert value(found, "function_fuel_total", function="dear", **APP) == 10**9
+    assert sum(each for (name, _), each in found.items() if name == "wasmtrace_function_fuel_total") == 10**9 + sum(
+        each.fuel or 0 for each in busy
+    )
+
+
 def test_trap_and_ages() -> None:
     running = replace(hanging(), outcome=Outcome.RUNNING)
     found = scrape(SnapshotCollector(Runs(trapped(), running, empty_snapshot())))
