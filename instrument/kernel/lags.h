@@ -8,19 +8,21 @@
 static void find_lags(Label *labels) {
     u32 lag = 1, depth = 0;     /* the call itself */
     int reached = 1;
+    int leaves = 0;             /* whether the place asked for is a way out: it stands behind what that adds */
     exit_lag = may_throw ? 0 : NONE;
     config.asked_lag = 0;
     labels[0] = (Label){NONE, 0, NONE};
     for (u32 index = 0; index < event_count && !config.error; index++) {
         Event *event = &events[index];
         u32 opcode = event->opcode;
+        int is_asked = index == asked_event && event->at == config.asked_at;
         if (index == asked_event) config.asked_lag = reached ? lag + asked_cost : 0;
         lag += event->before;
         event->reached = reached;
         if (event->is_sync && opcode != LOOP) {
             event->add = lag + fuel_of(opcode);
             lag = 0;
-            if (index == asked_event && event->at == config.asked_at) config.asked_lag = 0;
+            if (is_asked) config.asked_lag = 0;
         } else {
             lag += fuel_of(opcode);
         }
@@ -37,6 +39,7 @@ static void find_lags(Label *labels) {
                 event->lag = event->is_sync ? 0 : lag;
                 event->add = lag - event->lag;
                 lag = event->lag;
+                if (is_asked) config.asked_lag = lag;
                 loop = index;
             }
             if (opcode == IF) event->add = lag;
@@ -71,6 +74,7 @@ static void find_lags(Label *labels) {
                     /* Both ways add what a round has cost: no code of its own for the way back. */
                     event->add = lag - events[event->goes_to].lag;
                     lag = events[event->goes_to].lag;
+                    if (is_asked) config.asked_lag = lag;
                 }
                 event->lag = lag;
                 arrive(event->goes_to, lag);
@@ -85,9 +89,11 @@ static void find_lags(Label *labels) {
         case RETURN: case RETURN_CALL: case RETURN_CALL_INDIRECT: case RETURN_CALL_REF:
             event->lag = lag;
             if (reached) arrive(NONE, lag);
+            leaves |= is_asked && reached;
             reached = 0;
             break;
         case UNREACHABLE: case THROW: case THROW_REF: reached = 0; break;
         }
     }
+    if (leaves) config.asked_lag = exit_lag;
 }

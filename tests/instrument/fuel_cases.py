@@ -153,6 +153,25 @@ CASES = (
         f"{_TYPE} (table funcref (elem $f $f)) (func $f (type $t) local.get 0)",
     ),
     Case(
+        "indirect tail call that traps",
+        f"local.get 0 if {_ONE * 4} i32.const 1 local.get 0 return_call_indirect (type $t) end i32.const 1",
+        {0: 4, 1: 10, 2: 10, 3: 10},
+        "i32",
+        f"{_TYPE} (table 3 funcref) (elem (i32.const 0) $f $f) (func $f (type $t) local.get 0)",
+    ),
+    Case(
+        "tail call by no reference",
+        f"local.get 0 if {_ONE * 4} i32.const 1 ref.null $t return_call_ref $t end i32.const 1",
+        {0: 4, 1: 10},
+        "i32",
+        _TYPE,
+    ),
+    Case(
+        "a loop that is left for a trap",
+        f"i32.const 0 loop (param i32) drop i32.const 5 {_COUNT_DOWN} br_if 0 unreachable end",
+        {1: 8, 3: 20},
+    ),
+    Case(
         "tail call by reference",
         "local.get 0 ref.func $f return_call_ref $t",
         {0: 4},

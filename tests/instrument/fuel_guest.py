@@ -40,6 +40,18 @@ def engine(*, fuel: bool = False) -> wasmtime.Engine:
     return wasmtime.Engine(config)
 
 
+def exit_frames(end: wasmtime.ExitTrap) -> Frames:
+    """The frames that were open when a program ended itself."""
+    frames = ffi.wasm_frame_vec_t()
+    ffi.wasmtime_error_wasm_trace(end.ptr(), ctypes.byref(frames))
+    found = [
+        (ffi.wasm_frame_func_index(frames.data[each]), ffi.wasm_frame_func_offset(frames.data[each]))
+        for each in range(frames.size)
+    ]
+    ffi.wasm_frame_vec_delete(ctypes.byref(frames))
+    return found
+
+
 class Guest:
     """An instance; of its imports, functions return zeros and `proc_exit` ends the program."""
 
@@ -64,14 +76,7 @@ class Guest:
         try:
             return repr(function(self.store, *arguments)), []
         except wasmtime.ExitTrap as end:
-            frames = ffi.wasm_frame_vec_t()
-            ffi.wasmtime_error_wasm_trace(end.ptr(), ctypes.byref(frames))
-            found = [
-                (ffi.wasm_frame_func_index(frames.data[each]), ffi.wasm_frame_func_offset(frames.data[each]))
-                for each in range(frames.size)
-            ]
-            ffi.wasm_frame_vec_delete(ctypes.byref(frames))
-            return f"exit {end.code}", found
+            return f"exit {end.code}", exit_frames(end)
         except wasmtime.Trap as trap:
             if self.take_exception():
                 return "threw", []

@@ -178,9 +178,11 @@ SPOILT = {
 
 @pytest.mark.parametrize(("old", "new"), SPOILT.values(), ids=SPOILT)
 def test_a_spoilt_walk_is_found(old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = SOURCE.read_text()
-    assert text.count(old) == 1
-    (tmp_path / "walk.c").write_text(text.replace(old, new))
+    found = 0
+    for path in (SOURCE, *SOURCE.parent.glob("*.h")):
+        found += path.read_text().count(old)
+        (tmp_path / path.name).write_text(path.read_text().replace(old, new))
+    assert found == 1
     build(tmp_path / "walk.wasm", tmp_path / "walk.c")
     engine = wasmtime.Engine()
     spoilt = engine, wasmtime.Module(engine, (tmp_path / "walk.wasm").read_bytes())
