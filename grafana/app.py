@@ -318,7 +318,7 @@ _MEMORY = Row(
                 Query("max by (module) (wasmtrace_fuel_consumed_total{{self}})", "consumed"),
                 Query("max by (module) (wasmtrace_fuel_limit{{self}})", "limit"),
             ),
-            "What was consumed since the process began. With a limit it is the engine's count, told when a run has ended.",
+            "Consumed since the process began. With a limit it is the engine's count, told when a run has ended.",
         ),
         Graph(
             "Functions by fuel",
