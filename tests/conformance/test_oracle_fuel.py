@@ -61,9 +61,11 @@ def _run(program: Program, wasm: bytes, options: Options | None = None) -> tuple
         guest.initialize()
         end = guest.run()
         fuel = _counters(guest) if done is None else _cells(guest, done)
-        for funcidx, offset in guest.frames if options is not None else ():
-            if funcidx in fuel:
-                fuel[funcidx] += Places(wasm, options).uncounted_fuel(funcidx, offset)
+        if options is not None:
+            places = Places(wasm, options)
+            for funcidx, offset in guest.frames:
+                if funcidx in fuel:
+                    fuel[funcidx] += places.uncounted_fuel(funcidx, offset)
         return guest.finish(*end), fuel
 
 
