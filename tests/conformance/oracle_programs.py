@@ -16,7 +16,7 @@ from programs import Program, Result
 from spec_soundness import Telemetry
 from spec_variants import EVERY_CALL_SLOW, engine_for
 from wasmtrace.instrument import Instrumented, Options, instrument
-from wasmtrace.runtime.drain import RawRecord, RawSlowCall
+from wasmtrace.runtime.drain import RawGrow, RawRecord, RawSlowCall
 
 RING_CAPACITY = 1 << 22
 
@@ -62,6 +62,7 @@ def seen_by_telemetry(telemetry: Telemetry) -> Seen:
 def _event(record: RawRecord) -> Returned | Grew:
     if isinstance(record, RawSlowCall):
         return Returned(record.funcidx, record.depth)
+    assert isinstance(record, RawGrow), f"nobody asked for {record}"
     return Grew(record.funcidx, record.memidx, record.delta_pages, record.failed)
 
 
