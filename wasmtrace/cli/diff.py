@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from wasmtrace.cli.terminal import terminal_of
 from wasmtrace.errors import ReportError
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from wasmtrace.exporters.diff import Comparison
     from wasmtrace.exporters.past_run import PastRun
 
@@ -51,6 +52,8 @@ def _count(text: str) -> int:
 
 
 def _percent(text: str) -> Fraction:
+    from fractions import Fraction  # and with it decimal: not at each start of the command line
+
     if re.fullmatch(_PERCENT, text.removesuffix("%")) is None or not text.isascii():
         raise argparse.ArgumentTypeError(f"expected a percentage, such as 5 or 0.1, got {text!r}")
     return Fraction(text.removesuffix("%"))
