@@ -745,7 +745,7 @@ def test_a_deep_guest_runs_from_a_thread_with_a_small_stack() -> None:
         thread.join(DEADLINE)
         assert results == ["stack_overflow"]
         assert functions(instance.snapshot())["deep"].calls > 8 * 16_000
-    assert threading.stack_size() == previous
+    assert threading.stack_size(previous) == previous
 
 
 IMPORTS = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmtrace.errors import UnsupportedError
+from wasmtrace.errors import InstrumentError, UnsupportedError
 from wasmtrace.instrument.kernel.config import Bytes, Config
 from wasmtrace.instrument.kernel.shapes import SHAPE_TABLE, place_of
 from wasmtrace.instrument.opcodes import OPCODES, Opcode
@@ -132,7 +132,10 @@ class Kernel:
         engine, module = compile_walk()
         self._inputs = inputs
         self._store = wasmtime.Store(engine)
-        exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        try:
+            exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        except wasmtime.WasmtimeError as error:
+            raise InstrumentError(f"no memory for the rewriter: {' '.join(str(error).split())}") from None
         memory = exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
         self._memory = memory

@@ -25,5 +25,5 @@ GROW_WITHOUT_MEMORY = (
 def test_a_grow_of_no_memory_is_a_decode_error(level: str) -> None:
     with pytest.raises(DecodeError) as caught:
         instrument(GROW_WITHOUT_MEMORY, Options(level=level))
-    assert caught.value.code is DecodeCode.BAD_INDEX
+    assert caught.value.code is DecodeCode.BAD_BODY
     assert caught.value.offset == GROW_WITHOUT_MEMORY.index(b"\x40\x00\x0b")

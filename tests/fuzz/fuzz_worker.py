@@ -27,7 +27,6 @@ def say(**what: Any) -> None:
 
 def in_deep_thread(work: Callable[[], None]) -> None:
     """Runs `work` where the guest's stack fits."""
-    threading.stack_size(THREAD_STACK_BYTES)
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -36,8 +35,12 @@ def in_deep_thread(work: Callable[[], None]) -> None:
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=run)
-    thread.start()
+    before = threading.stack_size(THREAD_STACK_BYTES)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+    finally:
+        threading.stack_size(before)
     thread.join()
     if failures:
         raise failures[0]

@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         lacking = [run.source for run in (comparison.before, comparison.after) if not run.has_fuel]
         raise ReportError(f"--fail-above needs fuel, which {' and '.join(lacking)} does not have")
     _show(comparison, arguments)
+    sys.stdout.flush()  # before what comes on stderr
     if limit is None or not comparison.grew_by_more_than(limit):
         return 0
     complain(f"fuel has grown by more than {float(limit):g}%")
