@@ -5,7 +5,7 @@ from __future__ import annotations
 from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.sections.ids import SectionId
 from wasmtrace.instrument.sections.limits import DEFAULT_PAGE_BYTES_LOG2
-from wasmtrace.instrument.walk import survey
+from wasmtrace.instrument.walk import kernel_for, survey
 
 MVP = "mvp"
 
@@ -32,5 +32,7 @@ def _of_sections(module: Module) -> set[str]:
 
 
 def _of_code(module: Module) -> set[str]:
-    seen = survey(module, fuel=False).seen_opcodes()
+    kernel = kernel_for(module, fuel=False)
+    survey(module, kernel)
+    seen = kernel.seen_opcodes()
     return {each.proposal for each in seen} - {MVP}

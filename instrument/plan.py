@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument.emit import MemoryOps
+from wasmtrace.instrument.kernel.exchange import Findings
 from wasmtrace.instrument.kernel.host import Kernel
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module
@@ -48,7 +49,9 @@ class Plan:
     """Areas that come before the grow cells are fixed; later ones are known when the code has been walked."""
     memory: MemoryOps
     kernel: Kernel
-    """The walk, which has seen all bodies once."""
+    """The walk."""
+    findings: Findings
+    """Of its first pass."""
     framed: Callable[[int], bool]
     """Whether a function that can be slow gets a frame: the user's globs."""
     events: Mapping[int, EventSite]

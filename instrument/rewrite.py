@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from wasmtrace.errors import UnsupportedError
 from wasmtrace.instrument import emit
 from wasmtrace.instrument.assemble import Payloads, Pieces, assemble
+from wasmtrace.instrument.kernel.exchange import Findings
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, Section, decode
 from wasmtrace.instrument.opcodes import Op
@@ -33,7 +34,7 @@ from wasmtrace.instrument.sections.limits import fixed_memory
 from wasmtrace.instrument.sections.references import REFERRING, decode_references
 from wasmtrace.instrument.sections.vectors import with_items_added
 from wasmtrace.instrument.selection import event_sites, frame_filter, traced_functions
-from wasmtrace.instrument.walk import MOST_BOUNDED, Probe, Walk, survey
+from wasmtrace.instrument.walk import MOST_BOUNDED, Probe, Walk, kernel_for, survey
 from wasmtrace.layout import EXPORT_NAME, GrowSite, Layout
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable, Skipped
 
@@ -81,9 +82,10 @@ def original_offset(wasm: bytes, options: Options, funcidx: int, body_offset: in
 class Places:
     """Places in rewritten bodies, and what they mean in the module as it came. Any thread."""
 
-    def __init__(self, wasm: bytes, options: Options) -> None:
-        """Raises as `instrument`."""
-        self._plan, self._walk = _prepare(wasm, options)
+    def __init__(self, wasm: bytes, options: Options, sites: SiteTable | None = None) -> None:
+        """`sites` is what `instrument` gave with the same module and options: it saves looking at all bodies again.
+        Raises as `instrument`."""
+        self._plan, self._walk = _prepare(wasm, options, None if sites is None else _findings(sites))
         self._lock = threading.Lock()
 
     def original_offset(self, funcidx: int, body_offset: int) -> int | None:
@@ -133,7 +135,12 @@ def _check_limits(module: Module) -> None:
             raise UnsupportedError(f"expected at most {most} {what}, got {count}")
 
 
-def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
+def _findings(sites: SiteTable) -> Findings:
+    grow_sites = [(each.funcidx, each.memidx) for each in sites.grow_sites]
+    return Findings(sites.may_take_long, frozenset(sites.tail_called), grow_sites)
+
+
+def _prepare(wasm: bytes, options: Options, findings: Findings | None = None) -> tuple[Plan, Walk]:
     module = decode(wasm)
     if len(module.memories) >= MAX_MEMORIES:
         raise UnsupportedError(
@@ -153,10 +160,14 @@ def _prepare(wasm: bytes, options: Options) -> tuple[Plan, Walk]:
     memory = emit.MemoryOps(len(module.memories))
     # What the user names is timed, and so is every call if each is slow enough.
     every = bool(options.include) or not options.slow_threshold_us
-    kernel = survey(module, fuel=options.fuel, most_bounded=0 if every else MOST_BOUNDED)
-    plan = Plan(module, options, layout, memory, kernel, frame_filter(module, options), events, unmatched)
+    kernel = kernel_for(module, fuel=options.fuel)
+    if findings is None:
+        findings = survey(module, kernel, most_bounded=0 if every else MOST_BOUNDED)
+    else:
+        kernel.restore(findings)
+    plan = Plan(module, options, layout, memory, kernel, findings, frame_filter(module, options), events, unmatched)
     plan.traced, plan.unmatched_traced = traced_functions(module, options.trace_functions)
-    plan.grow_sites += [GrowSite(*each) for each in kernel.grow_sites()]
+    plan.grow_sites += [GrowSite(*each) for each in findings.grow_sites]
     ordinals = HostCallsProbe.errno_ordinals(plan)
     errno_count = sum(each is not None for each in ordinals)
     plan.layout = replace(layout, errno_import_count=errno_count, grow_site_count=len(plan.grow_sites))
@@ -226,6 +237,8 @@ def _site_table(plan: Plan, dropped: list[Section]) -> SiteTable:
         traced=tuple(sorted(plan.traced)),
         unmatched_traced=plan.unmatched_traced,
         fuel_per_call=plan.fuel_per_call,
+        may_take_long=plan.findings.may_take_long,
+        tail_called=tuple(sorted(plan.findings.tail_called)),
     )
 
 

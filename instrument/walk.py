@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from wasmtrace.errors import DecodeCode, DecodeError
 from wasmtrace.instrument.emit import EMPTY_BLOCK
 from wasmtrace.instrument.instructions import decode_instructions
-from wasmtrace.instrument.kernel.host import MAX_BODY_BYTES, Inputs, Kernel, Segment, Templates, WalkError
+from wasmtrace.instrument.kernel.exchange import Findings, Inputs, Segment, Templates, WalkError
+from wasmtrace.instrument.kernel.host import MAX_BODY_BYTES, Kernel
 from wasmtrace.instrument.leb128 import encode_signed
 from wasmtrace.instrument.module import Module
 from wasmtrace.instrument.options import TRACE
@@ -74,8 +75,8 @@ class Probe:
         return None
 
 
-def survey(module: Module, *, fuel: bool, most_bounded: int = MOST_BOUNDED) -> Kernel:
-    """The walk's first pass. Raises DecodeError, UnsupportedError."""
+def kernel_for(module: Module, *, fuel: bool) -> Kernel:
+    """The walk, ready for the module's bodies. Raises DecodeError, UnsupportedError, InstrumentError."""
     inputs = Inputs(
         data=module.data,
         bodies=module.bodies,
@@ -89,10 +90,14 @@ def survey(module: Module, *, fuel: bool, most_bounded: int = MOST_BOUNDED) -> K
     )
     for funcidx in {typeidx: funcidx for funcidx, typeidx in enumerate(module.function_typeidxs)}.values():
         module.function_type(funcidx)
-    kernel = Kernel(inputs)
+    return Kernel(inputs)
+
+
+def survey(module: Module, kernel: Kernel, *, most_bounded: int = MOST_BOUNDED) -> Findings:
+    """The walk's first pass. Raises DecodeError, UnsupportedError."""
     with _explained(module):
         kernel.survey(most_bounded)
-    return kernel
+    return kernel.findings()
 
 
 class Walk:
@@ -124,7 +129,7 @@ class Walk:
         plan, probes = self._plan, self._probes
         module = plan.module
         hosts = range(len(module.host_functions))
-        tail_called = frozenset(self._kernel.tail_called())
+        tail_called = plan.findings.tail_called
 
         leave = [b"".join(probe.leave(each) for probe in probes) for each in BodyClass]
         add = next((each for each in (probe.count_fuel() for probe in probes) if each is not None), (b"", b"", b""))
@@ -215,4 +220,4 @@ def _explain(module: Module, error: WalkError) -> None:
     ) from None
 
 
-__all__ = ["MAX_BODY_BYTES", "MOST_BOUNDED", "Probe", "Segment", "Walk", "survey"]
+__all__ = ["MAX_BODY_BYTES", "MOST_BOUNDED", "Probe", "Segment", "Walk", "kernel_for", "survey"]

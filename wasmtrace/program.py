@@ -132,7 +132,7 @@ def build(
     compiled_ns = now_ns()
     sites = rewritten.sites
     info = ModuleInfo(name, sha256, len(source), len(rewritten.wasm), Level(rewriting.level), sites.function_count)
-    places = _once(lambda: _places(source, rewriting))
+    places = _once(lambda: _places(source, rewriting, sites, cached=engine.caches))
     subject = Subject(
         info=info,
         sites=sites,
@@ -176,10 +176,12 @@ def _names(source: bytes) -> FunctionNames:
     return module_names(source)
 
 
-def _places(source: bytes, rewriting: Rewriting) -> Places:
+def _places(source: bytes, rewriting: Rewriting, sites: SiteTable, *, cached: bool) -> Places:
     from wasmtrace.instrument import Places
+    from wasmtrace.instrument.kernel.host import compile_walk
 
-    return Places(source, rewriting.options())
+    compile_walk(cached=cached)
+    return Places(source, rewriting.options(), sites)
 
 
 def _remembered(ask: Callable[[int, int], T]) -> Callable[[int, int], T]:

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 from wasmtrace.layout import VERSION, GrowSite, Layout
 from wasmtrace.records import FunctionName
 
+_TO_DIGITS = bytes.maketrans(b"\0\1", b"01")
+_FROM_DIGITS = bytes.maketrans(b"01", b"\0\1")
+
 
 @dataclass(frozen=True, slots=True)
 class HostFunction:
@@ -75,6 +78,11 @@ class SiteTable:
     fuel_per_call: tuple[int, ...] = ()
     """By funcidx, imports first: the fuel of each call that the function's cell does not count. Empty if no fuel is
     counted."""
+    may_take_long: bytes = b""
+    """By funcidx: 1 for a function whose calls do not all end in bounded time, else 0. This and the next spare the
+    rewriter another look at all bodies when it is asked about places in one."""
+    tail_called: tuple[int, ...] = ()
+    """Imports that some function calls in tail position."""
 
     @property
     def function_count(self) -> int:
@@ -96,6 +104,8 @@ class SiteTable:
             "traced": list(self.traced),
             "unmatched_traced": list(self.unmatched_traced),
             "fuel_per_call": list(self.fuel_per_call),
+            "may_take_long": self.may_take_long.translate(_TO_DIGITS).decode("ascii"),
+            "tail_called": list(self.tail_called),
         }
 
     @classmethod
@@ -117,6 +127,8 @@ class SiteTable:
             traced=tuple(map(int, value["traced"])),
             unmatched_traced=tuple(map(str, value["unmatched_traced"])),
             fuel_per_call=tuple(map(int, value["fuel_per_call"])),
+            may_take_long=value["may_take_long"].encode("ascii").translate(_FROM_DIGITS),
+            tail_called=tuple(map(int, value["tail_called"])),
         )
 
 

@@ -11,12 +11,12 @@ import sys
 import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wasmtrace.errors import InstrumentError, UnsupportedError
 from wasmtrace.instrument.kernel.config import Bytes, Config
+from wasmtrace.instrument.kernel.exchange import Findings, Inputs, Segment, Span, Templates, WalkError
 from wasmtrace.instrument.kernel.shapes import SHAPE_TABLE, place_of
 from wasmtrace.instrument.opcodes import OPCODES, Opcode
 from wasmtrace.instrument.template import encoded
@@ -30,73 +30,6 @@ MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
 _SCRATCH_A_BYTE, _SCRATCH_BYTES = 56, 4096
 _NO_ROOM = 3
-
-Span = tuple[int, int]
-
-
-class Segment(NamedTuple):
-    """A piece of a new body. Copied bytes have their places one by one, code of a probe has one for all."""
-
-    new_offset: int
-    """From the new body's first byte after its size."""
-    length: int
-    old_offset: int
-    """In the old module."""
-    copied: bool
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the walk must know of a module."""
-
-    data: bytes
-    bodies: Sequence[Span]
-    typeidxs: Sequence[int]
-    """By funcidx; each names a function type."""
-    types: Sequence[tuple[int, int]]
-    """Numbers of parameters and results by typeidx; zeros for other types than functions."""
-    host_count: int
-    memory_is_64: Sequence[bool]
-    table_is_64: Sequence[bool]
-    exceptions: bool
-    """Whether a call may end by an exception."""
-    fuel: bool
-
-
-@dataclass(frozen=True)
-class Templates:
-    """What the walk puts in; see `wasmtrace.instrument.template`. Empty code stands for nothing."""
-
-    enter: Sequence[bytes]
-    """By `BodyClass`, as the next two."""
-    leave: Sequence[bytes]
-    land: Sequence[bytes]
-    class_locals: Sequence[int]
-    add: bytes
-    add_before: bytes
-    add_after: bytes
-    block_types: Mapping[int, bytes]
-    """By typeidx of a function: the type of a block with its results."""
-    own_code: Mapping[int, bytes]
-    """By funcidx."""
-    host_calls: Sequence[bytes]
-    host_tail_calls: Sequence[bytes]
-    growers: Sequence[bytes]
-    flags: bytes
-    detour_type: int
-    """typeidx of [i32] -> []; wanted only if fuel is counted."""
-    calls_offset: int
-    fuel_offset: int
-
-
-class WalkError(Exception):
-    """A body that is not well-formed: which, and where in the module."""
-
-    def __init__(self, ordinal: int, offset: int) -> None:
-        super().__init__(f"body {ordinal} at {offset:#x}")
-        self.ordinal = ordinal
-        self.offset = offset
-
 
 _compile_lock = threading.Lock()
 _compiled: tuple[wasmtime.Engine, wasmtime.Module] | None = None
@@ -280,6 +213,21 @@ class Kernel:
         if sys.byteorder == "big":
             values.byteswap()
         return values.tolist()
+
+    def restore(self, findings: Findings) -> None:
+        """In place of `survey`: what it found, to rewrite single bodies."""
+        config, count = self._config, len(self._inputs.typeidxs)
+        self._write(config.traits, findings.may_take_long.ljust(count, b"\0")[:count])
+        flags = bytes(funcidx in findings.tail_called for funcidx in range(self._inputs.host_count))
+        self._write(config.tail_called, flags)
+        config.sites = self._put(_little(array("I", [each for site in findings.grow_sites for each in site])))
+        config.site_count = config.site_room = len(findings.grow_sites)
+        self._store_config()
+
+    def findings(self) -> Findings:
+        """What the survey found that a rewriting of single bodies must know."""
+        may_take_long = self._read(self._config.traits, len(self._inputs.typeidxs))
+        return Findings(may_take_long, frozenset(self.tail_called()), self.grow_sites())
 
     def seen_opcodes(self) -> list[Opcode]:
         """The opcodes that the module has."""

@@ -62,7 +62,7 @@ def _run(program: Program, wasm: bytes, options: Options | None = None) -> tuple
         end = guest.run()
         fuel = _counters(guest) if done is None else _cells(guest, done)
         if options is not None:
-            places = Places(wasm, options)
+            places = Places(wasm, options, None if done is None else done.sites)
             for funcidx, offset in guest.frames:
                 if funcidx in fuel:
                     fuel[funcidx] += places.uncounted_fuel(funcidx, offset)

@@ -106,7 +106,7 @@ class Rewritten(Guest):
     def __init__(self, wasm: bytes, options: Options) -> None:
         made = instrument(wasm, options)
         self.sites, self.layout = made.sites, made.sites.layout
-        self.places = Places(wasm, options)
+        self.places = Places(wasm, options, made.sites)
         super().__init__(made.wasm)
 
     def _cells(self, offset: int) -> tuple[int, ...]:

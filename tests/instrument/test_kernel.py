@@ -17,13 +17,14 @@ from wasmtrace.errors import DecodeError, UnsupportedError
 from wasmtrace.instrument import Options, instrument
 from wasmtrace.instrument.instructions import decode_instructions
 from wasmtrace.instrument.kernel.build import build
-from wasmtrace.instrument.kernel.host import Inputs, Kernel, WalkError
+from wasmtrace.instrument.kernel.exchange import Inputs, WalkError
+from wasmtrace.instrument.kernel.host import Kernel
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, decode
 from wasmtrace.instrument.opcodes import OPCODES
 from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.sections.types import read_valtype
-from wasmtrace.instrument.walk import survey
+from wasmtrace.instrument.walk import kernel_for, survey
 
 KERNEL = Path(__file__).parent.parent.parent / "instrument" / "kernel"
 
@@ -74,7 +75,8 @@ def test_real_programs(package: str, file: str, step: int) -> None:
     if path is None:
         pytest.skip(f"{package} is not installed")
     module = decode(path.read_bytes())
-    kernel = survey(module, fuel=False)
+    kernel = kernel_for(module, fuel=False)
+    survey(module, kernel)
     host_count = len(module.host_functions)
     seen = {each.mnemonic for each in kernel.seen_opcodes()}
     found = set()

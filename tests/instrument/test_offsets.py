@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from exit_cases import EXITS, SHAPES, filled
@@ -9,13 +12,15 @@ from exit_cases import program as exit_program
 from test_exceptions import CALL, CATCHES, PROGRAM
 from test_odd_modules import SMALL, long_body, many_locals
 from traced_guest import wasm_of
-from wasmtrace.instrument import Options, instrument, original_offset
+from wasmtrace.errors import WasmtraceError
+from wasmtrace.instrument import Options, Places, instrument, original_offset
 from wasmtrace.instrument.instructions import Instruction, decode_instructions
 from wasmtrace.instrument.leb128 import encode_u32
 from wasmtrace.instrument.module import Module, decode
 from wasmtrace.instrument.reader import Reader
 from wasmtrace.instrument.rewrite import _prepare
 from wasmtrace.instrument.sections.types import read_valtype
+from wasmtrace.sites import SiteTable
 
 MANY_SITES = wasm_of(
     '(module (import "host" "f" (func $h)) (memory 1)'
@@ -130,3 +135,30 @@ def test_a_bare_body_maps_to_itself() -> None:
     for offset in (1, 2, 4_000_000, end - start - 1):
         assert original_offset(wasm, Options(), 0, offset) == start + offset
     assert original_offset(wasm, Options(), 0, end - start) is None
+
+
+@EACH
+@EACH_OPTIONS
+def test_what_the_rewriter_found_need_not_be_found_again(wasm: bytes, options: Options) -> None:
+    """Also when it went through the cache, as JSON."""
+    sites = instrument(wasm, options).sites
+    kept = SiteTable.from_json(json.loads(json.dumps(sites.as_json())))
+    assert kept == sites
+    again, known = Places(wasm, options), Places(wasm, options, kept)
+    host_count = len(sites.host_functions)
+    for ordinal, (start, end) in list(enumerate(decode(wasm).bodies))[:3]:
+        assert known._walk.rewrite(ordinal) == again._walk.rewrite(ordinal)
+        for offset in range(0, min(2 * (end - start), 200), 7):
+            place = host_count + ordinal, offset
+            assert known.original_offset(*place) == again.original_offset(*place)
+            assert known.uncounted_fuel(*place) == again.uncounted_fuel(*place)
+
+
+def test_a_table_of_another_module_is_no_danger() -> None:
+    """A cell may be wrong then; there is an answer, or an error of ours."""
+    wasm, options = MODULES["many-sites"], Options()
+    sites = replace(instrument(wasm, options).sites, may_take_long=b"\1", tail_called=(7, 99_999))
+    assert Places(wasm, options, sites).original_offset(0, 0) is None
+    assert Places(wasm, options, sites).original_offset(1, 9) is not None
+    with pytest.raises(WasmtraceError):
+        Places(wasm, options, replace(sites, grow_sites=())).original_offset(1, 9)
