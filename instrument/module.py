@@ -140,7 +140,7 @@ def _read_section_header(reader: Reader) -> Section:
             f"expected {size} bytes of section {SectionId(code).name.lower()}, got {reader.end - start}",
             offset=size_offset,
         )
-    reader.read_bytes(size)
+    reader.skip(size)
     if code != SectionId.CUSTOM:
         return Section(SectionId(code), offset, start, start + size)
     inner = Reader(reader.data, start, start + size)
@@ -229,7 +229,7 @@ def _decode_code(module: Module, reader: Reader) -> None:
                 )
             if size < 2 or data[start + size - 1] != 0x0B:
                 raise DecodeError(DecodeCode.BAD_BODY, "expected end as last instruction", offset=start)
-            reader.read_bytes(size)
+            reader.skip(size)
         except DecodeError as error:
             error.index = index
             raise

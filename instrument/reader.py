@@ -51,6 +51,10 @@ class Reader:
         self._move(size)
         return self.data[start : start + size]
 
+    def skip(self, size: int) -> None:
+        """Raises: DecodeError UNEXPECTED_END."""
+        self._move(size)
+
     def read_name(self) -> str:
         """A length and that many bytes of UTF-8.
 
@@ -73,10 +77,13 @@ class Reader:
 
     def read_u32(self) -> int:
         """Raises: DecodeError UNEXPECTED_END, LEB_TOO_LONG, LEB_TOO_LARGE, as all LEB128 reads."""
-        position = self.position
-        if position < self.end and (byte := self.data[position]) < 0x80:
+        position, end, data = self.position, self.end, self.data
+        if position < end and (byte := data[position]) < 0x80:
             self.position = position + 1
             return byte
+        if position + 1 < end and (second := data[position + 1]) < 0x80:
+            self.position = position + 2
+            return byte & 0x7F | second << 7
         return self._read_long_unsigned(32)
 
     def read_u64(self) -> int:

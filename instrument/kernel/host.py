@@ -24,7 +24,7 @@ from wasmtrace.instrument.template import encoded
 if TYPE_CHECKING:
     import wasmtime
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 1 << 20
 MAX_BODY_BYTES = 7_654_321
 MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""

@@ -37,6 +37,6 @@ def _read_name_map(reader: Reader, function_count: int, names: dict[int, str]) -
         index = reader.read_u32()
         length = reader.read_u32()
         start = reader.position
-        reader.read_bytes(length)
+        reader.skip(length)
         if index < function_count and index not in names:
             names[index] = data[start : start + length].decode("utf-8", "replace")
