@@ -63,7 +63,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench_run.py $(BENCH)
 	$(BIN)/python benchmarks/bench_instructions.py $(BENCH)
 	$(BIN)/python benchmarks/bench_rewrite.py --rounds 1
-	$(BIN)/python benchmarks/bench_startup.py --rounds 5
+	$(BIN)/python benchmarks/bench_startup.py --rounds 3
 
 # Two minutes, once all is installed.
 bench-quick: $(VENV)/.bench
