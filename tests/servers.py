@@ -54,6 +54,15 @@ def until(what: Callable[[], T | None], *, seconds: float, waiting_for: str) -> 
     raise AssertionError(f"no {waiting_for} within {seconds:g} s")
 
 
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """What answers at a port of 127.0.0.1."""
@@ -143,12 +152,7 @@ def _started(folder: Path, binary: str, *options: str, path: str) -> Iterator[in
         until(functools.partial(_answers, process, port, path, log), seconds=READY_SECONDS, waiting_for=binary)
         yield port
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _answers(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> bool | None:

@@ -71,14 +71,7 @@ def add_slow_with(plan: Plan, push: int) -> int:
         + memory.i64_store(layout.slowest_us_offset)
         + emit.op(Op.END)
     )
-    record = (
-        emit.i32_const(cells.KIND_SLOW_CALL)
-        + depth_of(plan, emit.local_get(saved))
-        + emit.local_get(frame)
-        + emit.local_get(payload)
-        + emit.i64_const(0)
-        + emit.call(push)
-    )
+    record = _record(plan, push, cells.KIND_SLOW_CALL, saved, frame, payload)
     code = (
         young
         + lower
@@ -90,6 +83,18 @@ def add_slow_with(plan: Plan, push: int) -> int:
         + record
     )
     return plan.add_function(FuncType((I32, I64), ()), code, (I64, I64, I32))
+
+
+def _record(plan: Plan, push: int, kind: int, saved: int, frame: int, payload: int) -> bytes:
+    """Puts one into the ring, from what is in three locals."""
+    return (
+        emit.i32_const(kind)
+        + depth_of(plan, emit.local_get(saved))
+        + emit.local_get(frame)
+        + emit.local_get(payload)
+        + emit.i64_const(0)
+        + emit.call(push)
+    )
 
 
 def _microseconds() -> bytes:
@@ -120,14 +125,7 @@ def add_traced_with(plan: Plan, push: int, slow_with: int) -> int:
         + memory.count(cells.TRACED_LEFT_OUT_OFFSET)
         + emit.op(Op.RETURN, Op.END)
     )
-    record = (
-        emit.i32_const(cells.KIND_TRACED_CALL)
-        + depth_of(plan, emit.local_get(saved))
-        + emit.local_get(frame)
-        + emit.local_get(payload)
-        + emit.i64_const(0)
-        + emit.call(push)
-    )
+    record = _record(plan, push, cells.KIND_TRACED_CALL, saved, frame, payload)
     code = (
         emit.local_get(saved)
         + memory.i64_load()

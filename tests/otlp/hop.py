@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from receiver import BINARY, READY_SECONDS, free_ports, until
+from servers import stop
 
 _PLACES = "lib/python3*/site-packages/rotel/rotel-agent"
 
@@ -67,12 +68,7 @@ def hop(folder: Path, onward: str, protocol: str) -> Iterator[Hop]:
         )
         yield Hop(http, grpc)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _listens(process: subprocess.Popen[bytes], ports: tuple[int, ...], log: Path) -> bool:

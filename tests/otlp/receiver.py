@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from servers import stop
+
 BINARY = Path(__file__).parents[2] / ".cache" / "ddapm" / "bin" / "ddapm-test-agent"
 READY_SECONDS = 60.0
 ARRIVAL_SECONDS = 30.0
@@ -144,12 +146,7 @@ def receiver(folder: Path, ports: Sequence[int] = ()) -> Iterator[Receiver]:
         until(lambda: _ready(found, log), seconds=READY_SECONDS, waiting_for="answer of the receiver")
         yield found
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _ready(found: Receiver, log: Path) -> bool:
