@@ -23,6 +23,8 @@ _STACK_TAIL = 5
 _GAPS_SHOWN = 3
 _ANOMALIES_SHOWN = 5
 _CELL_LENGTH = 200
+_LEAST_SECONDS_FOR_SHARE = 0.1
+"""What the reader does once counts for much in a run of a moment."""
 _NAME_LENGTH = 60
 _ERRNO_LENGTH = 16
 _MESSAGE_LENGTH = 300
@@ -280,10 +282,12 @@ def notes(snapshot: Snapshot) -> Iterator[Line]:
         f"{name} {units.duration(seconds)}" + (" cached" if name == "instrument" and cost.instrument_cached else "")
         for name, seconds in startup_phases(cost)
     )
-    reader = units.share(cost.reader_cpu_seconds, snapshot.wall_seconds) or "0%"
+    reader = f"{units.share(cost.reader_cpu_seconds, snapshot.wall_seconds) or '0%'} of a cpu"
+    if snapshot.wall_seconds < _LEAST_SECONDS_FOR_SHARE:
+        reader = units.duration(cost.reader_cpu_seconds)
     yield f"start {units.duration(cost.startup_seconds)}: {phases}", Tone.PLAIN
     parts = (
-        f"telemetry ({snapshot.module.level.value}): reader {reader} of a cpu",
+        f"telemetry ({snapshot.module.level.value}): reader {reader}",
         f"clock tick {units.duration(cost.clock_late_max_seconds)} at worst",
         units.size(cost.telemetry_bytes),
         f"slow from {units.duration(snapshot.slow_threshold_seconds)}",

@@ -38,8 +38,7 @@ EMPTY = """\
 app.wasm: running
   0 s wall, 0 s cpu
 start 0 s: instrument 0 s, compile 0 s, instantiate 0 s, other 0 s
-telemetry (trace): reader 0% of a cpu, clock tick 0 s at worst, 0 B, slow from 1.00 ms, 0 records
-  dropped
+telemetry (trace): reader 0 s, clock tick 0 s at worst, 0 B, slow from 1.00 ms, 0 records dropped
 """
 
 WHOLE_CASES = {"normal": (snapshot(), NORMAL), "empty": (empty_snapshot(), EMPTY)}
