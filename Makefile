@@ -62,8 +62,8 @@ BENCH ?=
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench_run.py $(BENCH)
 	$(BIN)/python benchmarks/bench_instructions.py $(BENCH)
-	$(BIN)/python benchmarks/bench_rewrite.py --rounds 1
-	$(BIN)/python benchmarks/bench_startup.py --rounds 3
+	$(BIN)/python benchmarks/bench_rewrite.py --rounds 1 $(BENCH)
+	$(BIN)/python benchmarks/bench_startup.py --rounds 3 $(BENCH)
 
 # Two minutes, once all is installed.
 bench-quick: $(VENV)/.bench

@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from statistics import median
 
+from publish import publish_tables
 from subjects import Program, Row, arguments, chosen, geometric_mean, publish, real_subjects
+from tables import of_rows
 
 MEGABYTE = 1_000_000
 HOSTILE_FUNCTIONS = 20_000
@@ -141,7 +143,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         rewrite(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
         return
-    options = arguments("speed and memory of rewriting", rounds=5).parse_args()
+    parser = arguments("speed and memory of rewriting", rounds=5)
+    parser.add_argument("--publish", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
     programs = chosen(real_subjects(large=not options.quick or bool(options.only)), options.only)
     rows = measure_all(programs, 1 if options.quick else options.rounds, hostile=not options.only)
     trace = [row for row in rows if row["level"] == "trace" and row["program"] != "(hostile)"]
@@ -151,6 +155,8 @@ def main() -> None:
         "trace, peak x module, worst": max(float(row["peak x module"]) for row in trace),
     }
     publish("rewriting", rows, summary, options.json)
+    if options.publish:
+        publish_tables({"rewriting": of_rows(rows, 2)})
 
 
 if __name__ == "__main__":

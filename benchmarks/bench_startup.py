@@ -21,8 +21,10 @@ from pathlib import Path
 from statistics import median
 
 from command_line import _command as engine_command
+from publish import publish_tables
 from startup_steps import STEPS
 from subjects import Row, arguments, publish, real_subjects
+from tables import of_rows, pivoted
 from wasmtrace.errors import UnsupportedError
 
 HELLO = """(module
@@ -174,7 +176,9 @@ def verdict(rows: list[Row]) -> Row:
 
 
 def main() -> None:
-    options = arguments("time to the guest's first instruction, and to the end", rounds=11).parse_args()
+    parser = arguments("time to the guest's first instruction, and to the end", rounds=11)
+    parser.add_argument("--publish", action="store_true", help="put the tables into docs/performance.md")
+    options = parser.parse_args()
     chosen = options.only or BY_DEFAULT
     rounds, cold_rounds = (1, 1) if options.quick else (options.rounds, 3)
     rows: list[Row] = []
@@ -190,6 +194,8 @@ def main() -> None:
             parts += breakdown(name, paths[name], rounds)
     publish("what a start consists of, without fuel", parts, {}, None)
     publish("time to the first byte, and to the end", rows, verdict(rows), options.json)
+    if options.publish:
+        publish_tables({"start": of_rows(rows, 0), "steps": of_rows(pivoted(parts, "program", "step"), 1)})
 
 
 if __name__ == "__main__":

@@ -58,7 +58,12 @@ def publish_run(results: Results) -> None:
 
 
 def publish_instructions(found: Mapping[str, Any]) -> None:
-    PAGE.write_text(with_parts(PAGE.read_text(), {"instructions": tables.instructions(found)}))
+    publish_tables({"instructions": tables.instructions(found)})
+
+
+def publish_tables(parts: Mapping[str, str]) -> None:
+    """By name of their markers."""
+    PAGE.write_text(with_parts(PAGE.read_text(), parts))
 
 
 def main() -> None:

@@ -17,6 +17,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def of_rows(rows: Sequence[Mapping[str, float | str]], digits: int) -> str:
+    """A column for each key of the first row."""
+    cells = [
+        [value if isinstance(value, str) else f"{value:,.{digits}f}" for value in (row[key] for key in rows[0])]
+        for row in rows
+    ]
+    return table(list(rows[0]), cells)
+
+
+def pivoted(rows: Sequence[Mapping[str, float | str]], across: str, down: str) -> list[dict[str, float | str]]:
+    """One row for each value of `down`, with the other columns once for each value of `across`."""
+    found: dict[str, dict[str, float | str]] = {}
+    for row in rows:
+        wide = found.setdefault(str(row[down]), {down: row[down]})
+        wide |= {f"{row[across]}, {key}": value for key, value in row.items() if key not in (across, down)}
+    return list(found.values())
+
+
 def times(value: float | None) -> str:
     """A multiple: two decimals, or whole from ten."""
     if value is None:

@@ -106,8 +106,9 @@ class Clock:
             self._faces[id(face)] = face
             face.begin(now)
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="wasmtrace-clock", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="wasmtrace-clock", daemon=True)
+                thread.start()  # which may fail
+                self._thread = thread
             elif self._napping:
                 self._wake.set()
 

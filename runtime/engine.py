@@ -13,6 +13,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from wasmtrace.errors import GuestError, UsageError
+from wasmtrace.runtime.address_space import check_address_space
 from wasmtrace.runtime.engine_cache import engine_cache_directory, is_private
 from wasmtrace.runtime.load_errors import check_header, is_text, load_error
 from wasmtrace.runtime.values import FunctionType
@@ -145,9 +146,11 @@ def _kind_name(valtype: wasmtime.ValType) -> str:
 
 
 class Engine:
-    """Compiles modules. Raises `UsageError` for settings that the engine would end the process for."""
+    """Compiles modules. Raises `UsageError` for settings that the engine would end the process for, `GuestError`
+    for too little address space, of which it would die as well."""
 
     def __init__(self, settings: EngineSettings) -> None:
+        check_address_space()
         self.settings = settings
         config = wasmtime.Config()
         for proposal in _PROPOSALS:

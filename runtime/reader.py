@@ -156,8 +156,9 @@ class Reader:
             self._rings[id(ring)] = (ring, now_us)
             ring.may_wait(not self._ended.is_set())
             if self._thread is None and not self._ended.is_set():
-                self._thread = threading.Thread(target=self._run, name="wasmtrace-reader", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="wasmtrace-reader", daemon=True)
+                thread.start()  # which may fail
+                self._thread = thread
         self._wake.set()
 
     def detach(self, ring: Ring) -> None:

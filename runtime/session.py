@@ -166,8 +166,7 @@ class Session:
             self._watch = self._watch_for_anomalies(self._watching, memory, self._face, self._ring)
 
     def _watch_for_anomalies(self, watching: Watching, memory: TelemetryMemory, face: Face, ring: Ring) -> AnomalyWatch:
-        subject = self.subject
-        source = SessionReadings(self, memory, face)
+        subject, source = self.subject, SessionReadings(self, memory, face)
         return AnomalyWatch(
             lambda: Detector(watching.settings, subject.sites, subject.names), source, ring.emit, watching.callback
         )
@@ -185,11 +184,13 @@ class Session:
             self._open.append((prepared.name, started_us, fuel_before))
             self._host_calls[prepared.name] = self._host_calls.get(prepared.name, 0) + 1
             ring.emit(CallStarted(prepared.name, started_us))
-            if outermost:
-                self._attach()
             frames: list[int] = []
             try:
+                if outermost:
+                    self._attach()
                 end = self.guest.call(prepared)
+            except BaseException as error:  # no thread to be had, Ctrl-C: `Instance` and `Run` raise it again
+                end = CallEnd(Outcome.FAILED, error=error)
             finally:
                 if outermost:
                     self._detach()
@@ -204,11 +205,11 @@ class Session:
     def _attach(self) -> None:
         assert self._face is not None
         assert self._ring is not None
+        self._account.begin()
         self._reader.attach(self._ring, self.now_us)
         self._clock.attach(self._face)
         if self._watching is not None and self._watch is not None and not self._watch.attached:
             self._watching.watcher.attach(self._watch)
-        self._account.begin()
 
     def _detach(self) -> None:
         assert self._face is not None
@@ -258,8 +259,8 @@ class Session:
         memory, ring = self._memory, self._ring
         frames = memory.frames() if memory is not None else []
         with self._state:
-            if self._now.running and not self._now.abandoned:
-                now = self._now
+            now = self._now
+            if now.running and not now.abandoned:
                 now.abandoned, now.outcome, now.message = True, outcome, message
                 now.last_frames, now.last_frames_us = frames, self.now_us()
         if ring is not None:
@@ -325,9 +326,7 @@ class Session:
             return self._now.trap
 
     def _open_calls(self, frames: Sequence[int], now_us: int) -> tuple[OpenCall, ...]:
-        if not frames:
-            return ()
-        return stats.open_calls(self.subject.sites, self.subject.names(), frames, now_us)
+        return stats.open_calls(self.subject.sites, self.subject.names(), frames, now_us) if frames else ()
 
     def snapshot(self, top: int | None = None) -> Snapshot:
         """The state now. Any thread, while the guest runs too; `top` keeps the functions that were called most."""

@@ -28,7 +28,7 @@ from outside_suites import outside_programs, without_times
 from programs import REAL, Program, Result
 from publish import parts_of_run, with_parts
 from results import figure, missing, noise_of, ratio
-from tables import by_program, gaps, instructions, overview
+from tables import by_program, gaps, instructions, of_rows, overview, pivoted
 from tree import BRANCHES
 from wasmtrace.errors import UnsupportedError
 
@@ -421,3 +421,18 @@ def test_growth_is_measured(series: str, tmp_path: Path) -> None:
     assert 0 < small[sizes[series]] < large[sizes[series]]
     assert set(small) == set(large)
     assert "last step" in done.stdout
+
+
+def test_rows_become_a_table_as_wide_as_they_are_asked_for() -> None:
+    rows: list[dict[str, float | str]] = [
+        {"program": program, "step": step, "cold ms": cold}
+        for program, step, cold in (("a", "read", 1.26), ("a", "hash", 2.0), ("b", "read", 1234.5))
+    ]
+    wide = pivoted(rows, "program", "step")
+    assert wide == [
+        {"step": "read", "a, cold ms": 1.26, "b, cold ms": 1234.5},
+        {"step": "hash", "a, cold ms": 2.0},
+    ]
+    assert of_rows(wide[:1], 1) == (
+        "| step | a, cold ms | b, cold ms |\n| --- | ---: | ---: |\n| read | 1.3 | 1,234.5 |"
+    )

@@ -131,8 +131,9 @@ class Watcher:
             watch.attached = True
             self._watches.append(watch)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wasmtrace-anomalies", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="wasmtrace-anomalies", daemon=True)
+                thread.start()  # which may fail
+                self._thread = thread
         self._wake.set()
 
     def close(self) -> None:

@@ -77,17 +77,16 @@ def test_a_small_disk_for_everything(small_disk: Path) -> None:
         json.loads(path.read_bytes())
 
 
-@pytest.mark.parametrize("megabytes", [70, 100, 150, 250, 500, 1000, 5000])
+@pytest.mark.parametrize("megabytes", [20, 40, 70, 100, 150, 250, 500, 1000, 4400, 4600, 5000])
 def test_little_address_space_is_an_error_in_words(tmp_path: Path, megabytes: int) -> None:
+    """Whichever part runs out of it: the loader, the engine, the guest's memory."""
     before = f"ulimit -v {megabytes * 1024}"
     ended = run_shell(
         tmp_path, "run --no-cache --report report.json greeting.wat", "", before=before, greeting=GREETING
     )
-    # With next to nothing the engine's own allocator ends the process before anybody can say more.
-    aborted = ended.err.startswith(b"memory allocation of ") and megabytes < 100
-    assert ended.code == (134 if aborted else 1), ended.err
     assert b"Traceback" not in ended.err
-    assert b"memory" in ended.err
+    assert ended.code == 1, ended.err
+    assert b"memory" in ended.err or b"address space" in ended.err or b"failed to map" in ended.err
     assert ended.out == b""
     for path in tmp_path.glob("*.json"):
         assert json.loads(path.read_bytes())["outcome"] == "failed"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from wasmtrace import GuestError, GuestStopped, Outcome, Runtime, RuntimeConfig, Sandbox
 from wasmtrace.records import CallEnded, Event
+from wasmtrace.runtime.anomaly.settings import AnomalySettings
 
 MODULE = b"""
 (module
@@ -96,3 +99,28 @@ def test_a_run_that_is_closed_while_it_runs() -> None:
         run.close()
         assert run.result().outcome is Outcome.INTERRUPTED
         assert [each.calls for each in run.snapshot().functions] == [1]
+
+
+@pytest.mark.parametrize("name", ["wasmtrace-clock", "wasmtrace-reader", "wasmtrace-anomalies"])
+def test_a_thread_that_cannot_be_had_fails_the_call_and_not_the_next(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name == name and not refused:
+            refused.append(name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    config = RuntimeConfig(anomalies=AnomalySettings())
+    with Runtime(config) as runtime, runtime.instantiate(runtime.load(MODULE, "m"), _sandbox(7)) as instance:
+        with pytest.raises(RuntimeError, match="start new thread"):
+            instance.call("work")
+        assert instance.snapshot().outcome is Outcome.FAILED
+        assert instance.call("work") == 7
+        snapshot = instance.snapshot()
+        assert (refused, snapshot.outcome) == ([name], Outcome.RETURNED)
+        assert {each.name: each.calls for each in snapshot.functions} == {"work": 1}

@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("out of memory or of threads: cannot start a thread")
         return 1
     except OSError as error:
+        if error.errno is None:
+            # The loader of shared objects has a text alone.
+            complain(f"cannot load the engine: {error}")
+            return 1
         # Files of ours raise errors of ours: this is standard output, or what has no descriptors left.
         complain(f"cannot write {error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
         _silence(sys.stdout)
