@@ -79,16 +79,9 @@ class Otlp:
         self.close()
 
     def config(self, config: RuntimeConfig | None = None) -> RuntimeConfig:
-        """The configuration, with this told of every instance and every anomaly."""
+        """The configuration, with this told of every instance and what happens in it."""
         config = RuntimeConfig() if config is None else config
-        first = config.on_anomaly
-
-        def hear(anomaly: Anomaly) -> None:
-            self._pipeline.anomaly(anomaly)
-            if first is not None:
-                first(anomaly)
-
-        return replace(config, observers=(*config.observers, self._observe), on_anomaly=hear)
+        return replace(config, observers=(*config.observers, self._observe))
 
     def called_by(self, variables: Mapping[str, str]) -> AbstractContextManager[None]:
         """Traces that begin meanwhile are children of the span in `TRACEPARENT`, whichever thread begins them."""
@@ -112,9 +105,17 @@ class Otlp:
         with self._lock:
             self._sessions.append(session)
 
+        spans: dict[int, tuple[int, int] | None] = {}
+
         def hear(event: Event) -> None:
             if isinstance(event, CallEnded):
                 self._tell_end(session)
+            elif isinstance(event, Anomaly):
+                # The end may come when the call is over: it belongs where the beginning did.
+                span = spans.pop(event.number) if event.number in spans else self._span_of(session)
+                if event.ended_us is None:
+                    spans[event.number] = span
+                self._pipeline.anomaly(event, session.subject.info.name, span)
 
         session.observe(hear)
         session.rest(hear, True)
@@ -122,9 +123,13 @@ class Otlp:
 
     def _tell_end(self, session: Session) -> None:
         """A log record if the call trapped, or was stopped."""
-        root = None if self._tracing is None else self._tracing.roots.get(session)
-        span = None if root is None else (root.context.trace_id, root.context.span_id)
+        span = self._span_of(session)
         self._queue.put([replace(each, span=span) for each in end_entries(session.snapshot(top=0))])
+
+    def _span_of(self, session: Session) -> tuple[int, int] | None:
+        """Trace and span of the call from the host that is open, if it is sampled."""
+        root = None if self._tracing is None else self._tracing.roots.get(session)
+        return None if root is None else (root.context.trace_id, root.context.span_id)
 
     def _retire(self) -> None:
         """Of instances that are closed only the counts are kept."""

@@ -80,10 +80,11 @@ def weight(item: Item) -> int:
     return 4 * len(item.body) + 4 * sum(len(each) for each in item.attributes.values() if isinstance(each, str)) + 500
 
 
-def anomaly_entry(anomaly: Anomaly, at_unix_ns: int) -> LogEntry:
-    """Of an anomaly that began, or that ended."""
+def anomaly_entry(anomaly: Anomaly, at_unix_ns: int, module: str, span: tuple[int, int] | None = None) -> LogEntry:
+    """Of an anomaly that began, or that ended, in the program of that name."""
     ended = anomaly.ended_us is not None
     attributes: dict[str, Value] = {
+        names.MODULE_NAME: _text(module),
         KIND: anomaly.kind.value,
         NUMBER: anomaly.number,
         RATE: anomaly.rate,
@@ -98,7 +99,7 @@ def anomaly_entry(anomaly: Anomaly, at_unix_ns: int) -> LogEntry:
         attributes[STACKTRACE] = stack_text([StackEntry(each.function, None) for each in reversed(anomaly.stack)])
     name = "wasm.anomaly.ended" if ended else "wasm.anomaly.started"
     body = f"ended: {anomaly.message}" if ended else anomaly.message
-    return LogEntry(at_unix_ns, Severity.INFO if ended else Severity.WARN, name, _text(body), attributes)
+    return LogEntry(at_unix_ns, Severity.INFO if ended else Severity.WARN, name, _text(body), attributes, span)
 
 
 def end_entries(snapshot: Snapshot) -> Iterator[LogEntry]:

@@ -79,9 +79,9 @@ class LogsExport:
         self._now_ns = now_ns
         queue.start(lambda items: exporter.export([readable(each, sender) for each in items]))
 
-    def anomaly(self, anomaly: Anomaly) -> None:
-        """An anomaly began or ended."""
-        self._queue.put([anomaly_entry(anomaly, self._now_ns())])
+    def anomaly(self, anomaly: Anomaly, module: str, span: tuple[int, int] | None = None) -> None:
+        """An anomaly began or ended; `span` is for one that does not belong to the run's."""
+        self._queue.put([anomaly_entry(anomaly, self._now_ns(), module, span)])
 
     def end(self, snapshot: Snapshot) -> None:
         """The run is over."""

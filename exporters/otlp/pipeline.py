@@ -83,10 +83,10 @@ class Pipeline:
                 scrape, self._metric_exporter, self.resource, interval_seconds=seconds, exemplars=exemplars
             )
 
-    def anomaly(self, anomaly: Anomaly) -> None:
-        """As `RuntimeConfig.on_anomaly` wants it."""
+    def anomaly(self, anomaly: Anomaly, module: str, span: tuple[int, int] | None = None) -> None:
+        """A log record of it, as `LogsExport.anomaly`."""
         if self._logs is not None:
-            self._logs.anomaly(anomaly)
+            self._logs.anomaly(anomaly, module, span)
 
     def finish(self, snapshot: Snapshot, *also: Callable[[float], None]) -> None:
         """The run is over: says how it ended, and closes."""

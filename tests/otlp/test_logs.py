@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command import wasmtrace
+from compiled import compile_c
 from hand_made import HOSTILE_NAMES, function_name, hanging, snapshot, trapped
 from otlp_guests import EXIT_3, GROW, LOOP, TRAP, guest
 from receiver import Receiver, until
@@ -143,12 +144,13 @@ ANOMALY = Anomaly(
 
 
 def test_anomaly_begins_and_ends() -> None:
-    begun = anomaly_entry(ANOMALY, 99)
+    begun = anomaly_entry(ANOMALY, 99, "app")
     assert (begun.severity, begun.event_name, begun.body) == (Severity.WARN, "wasm.anomaly.started", ANOMALY.message)
     assert begun.attributes["wasm.anomaly.kind"] == "call_rate"
+    assert begun.attributes["wasm.module.name"] == "app"
     assert begun.attributes["code.function.name"] == "hot"
     assert str(begun.attributes["code.stacktrace"]).splitlines() == ["    at hot", "    at main"]
-    ended = anomaly_entry(replace(ANOMALY, ended_us=5000), 100)
+    ended = anomaly_entry(replace(ANOMALY, ended_us=5000), 100, "app")
     assert (ended.severity, ended.event_name) == (Severity.INFO, "wasm.anomaly.ended")
 
 
@@ -175,7 +177,7 @@ def test_end_of_a_run(run: Snapshot, expected: list[tuple[Severity, str, str]]) 
 def test_hostile_names(name: str) -> None:
     anomaly = replace(ANOMALY, function=function_name(name, 5), message=name)
     run = trapped(functions=(FunctionStats(7, name, name, 1, failed_grows=1),), message=name)
-    entries: Sequence[LogEntry] = [anomaly_entry(anomaly, 1), *end_entries(run)]
+    entries: Sequence[LogEntry] = [anomaly_entry(anomaly, 1, name), *end_entries(run)]
     assert len(entries) == 3
     for entry in entries:
         texts = [entry.body, *(each for each in entry.attributes.values() if isinstance(each, str))]
@@ -227,6 +229,23 @@ def test_traps_and_limits_are_received(
     records = until(collector.log_records, waiting_for="log records")
     assert [(each["event_name"], each["severity_number"]) for each in records] == [(event, severity)]
     assert records[0]["trace_id"]
+
+
+def test_an_anomaly_is_received(collector: Receiver, tmp_path: Path) -> None:
+    loops = compile_c("loops")
+    environment = collector.environment(PROTOCOLS[0])
+    done = wasmtrace(tmp_path, "run", "--otlp", loops, "busy", "2", stdin=b"", **environment)
+    assert done.code == 0, done.err
+    records = until(collector.log_records, waiting_for="log records")
+    assert sorted((each["event_name"], each["severity_number"]) for each in records) == [
+        ("wasm.anomaly.ended", "SEVERITY_NUMBER_INFO"),
+        ("wasm.anomaly.started", "SEVERITY_NUMBER_WARN"),
+    ]
+    (root,) = [each for each in collector.spans() if not each.get("parent_span_id")]
+    for record in records:
+        assert (record["trace_id"], record["span_id"]) == (root["trace_id"], root["span_id"])
+        told = record["attributes"]
+        assert (told["wasm.module.name"], told["code.function.name"]) == (loops.name, "wait_busily")
 
 
 def test_attributes_are_documented() -> None:

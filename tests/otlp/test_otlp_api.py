@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from compiled import compile_c
 from receiver import Receiver, attributes, until
 from test_traces import CALLER, NAPS, PROTOCOLS, saved
-from wasmtrace import GuestStopped, Runtime, RuntimeConfig, UsageError
+from wasmtrace import GuestStopped, Runtime, RuntimeConfig, Sandbox, UsageError
 from wasmtrace.otlp import Otlp
 from wasmtrace.records import Anomaly
+from wasmtrace.runtime.anomaly.settings import AnomalySettings
 
 CONFIG = RuntimeConfig(engine_cache=False)
 TWICE = b"""
@@ -81,7 +85,29 @@ def test_what_was_there_before_is_still_told() -> None:
         config = otlp.config(first)
     assert config.observers[0] is first.observers[0]
     assert len(config.observers) == 2
-    assert config.on_anomaly is not None
+    assert config.on_anomaly is first.on_anomaly
+
+
+def test_an_anomaly_belongs_to_the_call_in_which_it_began(collector: Receiver) -> None:
+    """Of several apps; its end, too, which comes when the call is over."""
+    config = replace(CONFIG, anomalies=AnomalySettings(loop_window_seconds=0.3))
+    loops = compile_c("loops").read_bytes()
+    with Otlp(environ=collector.environment(PROTOCOLS[0])) as otlp, Runtime(otlp.config(config)) as runtime:
+        calm = runtime.instantiate(runtime.load(TWICE, name="calm"))
+        for name in ("first", "second"):
+            program = runtime.load(loops, name=name)
+            with runtime.instantiate(program, Sandbox(args=("loops", "busy", "1"))) as app, suppress(GuestStopped):
+                app.call("_start")
+            assert calm.call("twice", 1) == 2
+        calm.close()
+    spans = {each["name"]: each for each in collector.spans()}
+    records = [each for each in collector.log_records() if each["event_name"].startswith("wasm.anomaly.")]
+    assert sorted((each["attributes"]["wasm.module.name"], each["event_name"]) for each in records) == [
+        (name, f"wasm.anomaly.{event}") for name in ("first", "second") for event in ("ended", "started")
+    ]
+    for record in records:
+        call = spans[f"{record['attributes']['wasm.module.name']} _start"]
+        assert (record["trace_id"], record["span_id"]) == (call["trace_id"], call["span_id"])
 
 
 def test_an_endpoint_that_is_none() -> None:

@@ -108,7 +108,7 @@ class OtlpOutput:
 
         def hear(anomaly: Anomaly) -> None:
             if self._pipeline is not None:
-                self._pipeline.anomaly(anomaly)
+                self._pipeline.anomaly(anomaly, self._module)
             if first is not None:
                 first(anomaly)
 
