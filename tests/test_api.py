@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wasmtime
 
 from wasmtrace import (
     Directory,
@@ -720,6 +721,14 @@ def test_a_program_from_a_file(runtime: Runtime, tmp_path: Path) -> None:
     for wrong in (tmp_path / "missing.wasm", tmp_path, "nul\0"):
         with pytest.raises(GuestError, match="cannot read"):
             runtime.load(wrong)
+
+
+def test_a_program_as_the_engines_own_tool_makes_it(runtime: Runtime) -> None:
+    """`wasmtime.wat2wasm` gives a bytearray, which its owner may change later."""
+    made = wasmtime.wat2wasm(SHAPES)
+    program = runtime.load(made, "shapes")
+    made[:] = b""
+    assert runtime.run(program, invoke="add", invoke_args=(1, 2)).values == (3,)
 
 
 def test_a_deep_guest_runs_from_a_thread_with_a_small_stack() -> None:

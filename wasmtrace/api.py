@@ -150,7 +150,7 @@ class Runtime:
         self._clock.close()
         self._reader.close()
 
-    def load(self, source: bytes | str | Path, name: str | None = None) -> Program:
+    def load(self, source: bytes | bytearray | str | Path, name: str | None = None) -> Program:
         """A module from its bytes or its path, binary or text, rewritten and compiled.
 
         Raises `DecodeError`, `UnsupportedError` or `GuestError` for what is not a module that can run.

@@ -92,10 +92,10 @@ class Program:
         return exported_function(self.compiled, name)
 
 
-def read_source(source: bytes | str | Path, name: str | None) -> tuple[bytes, str]:
+def read_source(source: bytes | bytearray | str | Path, name: str | None) -> tuple[bytes, str]:
     """The bytes, as a binary module if they were text, and a name for people. Raises `GuestError`."""
-    if isinstance(source, bytes):
-        data, found = source, "module"
+    if isinstance(source, bytes | bytearray):
+        data, found = bytes(source), "module"
     else:
         path = Path(source)
         found = path.name
