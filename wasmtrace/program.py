@@ -123,8 +123,7 @@ def build(
     rewritten = cache.load(key) if cache else None
     cached = rewritten is not None
     if rewritten is None:
-        engine.validate(source)
-        rewritten = _rewrite(source, rewriting, cached=engine.caches)
+        rewritten = _rewrite(source, rewriting, engine)
         if cache:
             cache.store(key, rewritten)
     rewritten_ns = now_ns()
@@ -149,11 +148,14 @@ def build(
     return Program(subject, compiled, source)
 
 
-def _rewrite(source: bytes, rewriting: Rewriting, *, cached: bool) -> Rewritten:
-    from wasmtrace.instrument import instrument
-    from wasmtrace.instrument.kernel.host import compile_walk
+def _rewrite(source: bytes, rewriting: Rewriting, engine: Engine) -> Rewritten:
+    from wasmtrace.instrument.kernel.machine_code import begin_compiling_walk, compile_walk
 
-    compile_walk(cached=cached)
+    begin_compiling_walk(cached=engine.caches)  # while the engine looks at the module, and the rest is imported
+    engine.validate(source)
+    from wasmtrace.instrument import instrument
+
+    compile_walk(cached=engine.caches)
     made = instrument(source, rewriting.options())
     return Rewritten(made.wasm, made.sites)
 
@@ -178,7 +180,7 @@ def _names(source: bytes) -> FunctionNames:
 
 def _places(source: bytes, rewriting: Rewriting, sites: SiteTable, *, cached: bool) -> Places:
     from wasmtrace.instrument import Places
-    from wasmtrace.instrument.kernel.host import compile_walk
+    from wasmtrace.instrument.kernel.machine_code import compile_walk
 
     compile_walk(cached=cached)
     return Places(source, rewriting.options(), sites)

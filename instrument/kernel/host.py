@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
-from typing import TYPE_CHECKING
 
 from wasmtrace.errors import InstrumentError, UnsupportedError
 from wasmtrace.instrument.kernel.config import Bytes, Config
 from wasmtrace.instrument.kernel.exchange import Findings, Inputs, Segment, Span, Templates, WalkError
+from wasmtrace.instrument.kernel.machine_code import compile_walk
 from wasmtrace.instrument.kernel.shapes import SHAPE_TABLE, place_of
 from wasmtrace.instrument.opcodes import OPCODES, Opcode
 from wasmtrace.instrument.template import encoded
-
-if TYPE_CHECKING:
-    import wasmtime
 
 BATCH_BYTES = 1 << 20
 MAX_BODY_BYTES = 7_654_321
@@ -30,30 +25,6 @@ MAX_LOCALS = 50_000
 """Limits of the engine (wasmparser's `limits.rs`)."""
 _SCRATCH_A_BYTE, _SCRATCH_BYTES = 56, 4096
 _NO_ROOM = 3
-
-_compile_lock = threading.Lock()
-_compiled: tuple[wasmtime.Engine, wasmtime.Module] | None = None
-
-
-def compile_walk(*, cached: bool = False) -> tuple[wasmtime.Engine, wasmtime.Module]:
-    """The walk as machine code: some 40 ms, once a process. With `cached` the engine keeps it on disk, where it trusts
-    what it finds: only for a directory that nobody else can write to. Any thread."""
-    global _compiled
-    with _compile_lock:
-        if _compiled is None:
-            _compiled = _compile(cached=cached)
-        return _compiled
-
-
-def _compile(*, cached: bool) -> tuple[wasmtime.Engine, wasmtime.Module]:
-    import wasmtime
-
-    config = wasmtime.Config()
-    if cached:
-        config.cache = True
-    engine = wasmtime.Engine(config)
-    code = resources.files(__package__).joinpath("walk.wasm").read_bytes()
-    return engine, wasmtime.Module(engine, code)
 
 
 class Kernel:
