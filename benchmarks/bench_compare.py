@@ -51,10 +51,10 @@ class Version:
         if self.place != (source / "wasmtrace").resolve() and self.place != (imports / "wasmtrace").resolve():
             raise SystemExit(f"expected wasmtrace of {source}, got {self.place}")
 
-    def run(self, program: str, level: str) -> dict[str, float]:
+    def run(self, program: str, level: str, fuel: str) -> dict[str, float]:
         """Processor and wall time of one run, in seconds."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{program} {level}\n")
+        self._process.stdin.write(f"{program} {level} {fuel}\n")
         self._process.stdin.flush()
         return self._read()
 
@@ -83,14 +83,15 @@ Samples = dict[str, dict[str, list[float]]]
 """By program: `base` and `present`, seconds by round."""
 
 
-def measure(base: Version, present: Version, programs: Sequence[str], level: str, rounds: int) -> Samples:
-    """In the first round, which does not count, each version rewrites and compiles."""
+def measure(base: Version, present: Version, programs: Sequence[str], how: tuple[str, str], rounds: int) -> Samples:
+    """`how` is the level, and `fuel` or `none`. The first round, in which each version rewrites and compiles, does not
+    count."""
     found: Samples = {name: {"base": [], "present": []} for name in programs}
     versions = [("base", base), ("present", present)]
     for number in range(rounds + 1):
         for name in programs:
             for key, version in versions if number % 2 else reversed(versions):
-                seconds = version.run(name, level)["cpu"]
+                seconds = version.run(name, *how)["cpu"]
                 if number:
                     found[name][key].append(seconds)
     return found
@@ -117,6 +118,7 @@ def main() -> int:
     parser.add_argument("--present", type=Path, default=ROOT, help="the version to judge (default: this one)")
     parser.add_argument("--rounds", type=int, default=15, help="runs of each program (default 15)")
     parser.add_argument("--level", choices=("calls", "trace"), default="trace", help="(default trace)")
+    parser.add_argument("--no-fuel", action="store_true", help="without counting fuel")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this program (repeatable)")
     parser.add_argument("--json", type=Path, default=BUILD / "compare.json", help="where the samples go")
     options = parser.parse_args()
@@ -134,9 +136,11 @@ def main() -> int:
             Version(source, folder / "base") as base,
             Version(options.present, folder / "present") as present,
         ):
-            samples = measure(base, present, programs, options.level, options.rounds)
+            how = (options.level, "none" if options.no_fuel else "fuel")
+            samples = measure(base, present, programs, how, options.rounds)
     comparison = judged(samples)
-    results = {"schema": SCHEMA_VERSION, "machine": about, "base": options.base, "level": options.level}
+    results = {"schema": SCHEMA_VERSION, "machine": about, "base": options.base}
+    results |= {"level": options.level, "fuel": not options.no_fuel}
     write(results | {"samples": samples, "slower": comparison.slower}, options.json)
     print(report(comparison))
     if comparison.slower:

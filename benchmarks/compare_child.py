@@ -1,4 +1,4 @@
-"""Runs programs as one version of wasmtrace does, each time that a line on stdin names one and a level.
+"""Runs programs as one version of wasmtrace does, each time that a line on stdin names one, a level, and fuel or none.
 
 Started by `bench_compare.py` with the version's folder on PYTHONPATH; knows nothing but wasmtrace's public API, so
 that old versions run, too. Answers with a line of JSON: the guest's processor time and wall time in seconds.
@@ -20,11 +20,11 @@ from traced import TracedGuest
 from wasmtrace import Level, Runtime, RuntimeConfig
 
 
-def _runtime(level: str, cache: Path, program: Program) -> Runtime:
+def _runtime(level: str, fuel: bool, cache: Path, program: Program) -> Runtime:
     return Runtime(
         RuntimeConfig(
             level=Level(level),
-            fuel=False,
+            fuel=fuel,
             cache_dir=cache / "rewritten",
             unknown_imports="trap" if program.unknown_imports else "error",
         )
@@ -52,13 +52,13 @@ def main() -> None:
     cache = Path(sys.argv[1])
     os.environ["XDG_CACHE_HOME"] = str(cache)
     print(json.dumps({"wasmtrace": str(Path(wasmtrace.__file__).resolve().parent)}), flush=True)
-    runtimes: dict[tuple[str, bool], Any] = {}
+    runtimes: dict[tuple[str, str, bool], Any] = {}
     for line in sys.stdin:
-        name, level = line.split()
+        name, level, fuel = line.split()
         program = every[name]
-        key = (level, program.unknown_imports)
+        key = (level, fuel, program.unknown_imports)
         if key not in runtimes:
-            runtimes[key] = _runtime(level, cache, program)
+            runtimes[key] = _runtime(level, fuel == "fuel", cache, program)
         with tempfile.TemporaryDirectory(prefix="wasmtrace-bench-") as folder:
             print(json.dumps(_run(runtimes[key], program, Path(folder))), flush=True)
 
