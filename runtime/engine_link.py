@@ -22,6 +22,7 @@ from wasmtrace.runtime.engine_values import read_values, write_values
 from wasmtrace.runtime.sandbox import HostCallable, Output, Sandbox, Stream, wants_instance
 from wasmtrace.runtime.values import check_convertible, check_results
 
+_TRAP_HINT = "with --unknown-imports trap (unknown_imports='trap') it runs until it calls one"
 _HINTS = {
     "wasi_unstable": "the module was made for WASI preview 0; build it again for wasi_snapshot_preview1",
     "wasix_32v1": "the module needs WASIX, which is not provided",
@@ -182,6 +183,8 @@ def check_imports(linker: wasmtime.Linker, store: wasmtime.Store, module: Compil
     shown = ", ".join(names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     hints = dict.fromkeys(_HINTS[each.module] for each in missing if each.module in _HINTS)
+    if all(each.functype is not None for each in missing):
+        hints[_TRAP_HINT] = None
     raise GuestError("; ".join([f"nobody provides the import {shown}{more}", *hints]))
 
 

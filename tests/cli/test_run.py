@@ -324,6 +324,23 @@ def test_unknown_imports_trap_when_called(home: Path) -> None:
     assert "absent" in done.err
 
 
+def test_missing_functions_could_trap_and_missing_memories_not(home: Path) -> None:
+    for imports, hinted in (("(func)", True), ('(func)) (import "env" "m" (memory 1)', False)):
+        module = f'(module (import "env" "absent" {imports}) (func (export "_start")))'
+        done = _run(home, "-", stdin=module.encode())
+        assert (done.code, "--unknown-imports trap" in done.err) == (1, hinted), done.err
+
+
+def test_a_library_that_was_only_initialized_is_no_success_in_silence(home: Path) -> None:
+    module = b"""(module (func (export "_initialize")) (memory (export "memory") 1)
+                 (func (export "parse")) (func (export "print")))"""
+    said = "note: a library, not a command: only _initialize was called; --invoke NAME calls another function"
+    assert f"{said}: parse, print\n" in _run(home, "-", stdin=module).err
+    for quiet in (("--invoke", "parse"), ("--no-summary",)):
+        done = _run(home, *quiet, "-", stdin=module)
+        assert (done.code, "note:" in done.err) == (0, False)
+
+
 def test_hostile_names_reach_no_terminal(home: Path) -> None:
     module = b'(module (func (export "\\1b]0;owned\\07") unreachable) (func (export "_start") (call 0)))'
     done = _run(home, "-", stdin=module)

@@ -21,15 +21,16 @@ from types import FrameType
 from typing import TypeVar
 
 from wasmtrace.api import Runtime, RuntimeConfig
-from wasmtrace.cli import end_process
+from wasmtrace.cli import end_process, say
 from wasmtrace.cli.anomaly_options import KILL_EXIT, AnomalyNotices
 from wasmtrace.cli.event_options import event_config
 from wasmtrace.cli.module_input import STANDARD_INPUT, module_name, read_module
 from wasmtrace.cli.run_outputs import Outputs
 from wasmtrace.errors import UsageError
+from wasmtrace.instance import INITIALIZE
 from wasmtrace.program import Program
 from wasmtrace.records import Level, Outcome, Snapshot
-from wasmtrace.run import Run, RunResult
+from wasmtrace.run import START, Run, RunResult
 from wasmtrace.runtime.sandbox import Directory, Sandbox, Stream
 
 TRAP_EXIT, TIMEOUT_EXIT = 134, 124
@@ -41,6 +42,8 @@ _SWITCH_SECONDS = 0.0005
 """How long a Python thread may keep the others waiting: the clock's thread must not be late."""
 _BUSY_SECONDS = 0.02
 """A guest that runs for so long may go on for a while: what Python does then keeps nobody waiting."""
+_MOST_NAMED = 8
+"""Functions that could be called instead."""
 T = TypeVar("T")
 
 
@@ -123,11 +126,24 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
             print(*result.values, sep="\n", flush=True)
     finally:
         outputs.finish(result.snapshot)
+    if arguments.summary and result.error is None:
+        _say_if_only_initialized(arguments, program)
     run.close()
     runtime.close()
     if result.error is not None:
         raise result.error
     return exit_code(result)
+
+
+def _say_if_only_initialized(arguments: argparse.Namespace, program: Program) -> None:
+    """A library returns at once without having done anything: an operator should not take that for success."""
+    if arguments.invoke is None and START not in program.exports:
+        functions = [name for name, each in program.exports.items() if each.functype is not None and name != INITIALIZE]
+        more = f" and {len(functions) - _MOST_NAMED} more" if len(functions) > _MOST_NAMED else ""
+        named = f": {', '.join(functions[:_MOST_NAMED])}{more}" if functions else ""
+        say(
+            f"note: a library, not a command: only {INITIALIZE} was called; --invoke NAME calls another function{named}"
+        )
 
 
 def _while_it_runs(run: Run, outputs: Outputs) -> None:
