@@ -317,14 +317,14 @@ def asleep_together(runtime: Runtime, made: list[Instance]) -> Point:
 
 # Run time
 
-FIRST_SAMPLES = (1, 2, 5, 10, 20, 40, 60)
-FURTHER_SAMPLES = 60
+SAMPLES = (1, 10, 60, 600, 1800, 3600)
+"""Seconds after which is looked; and at the end."""
 
 
 def long_run(seconds: int) -> list[Point]:
     """One instance of 1,000 functions, all called ten times a second, and each call recorded: a look now and then."""
     wasm = many_functions(1000)
-    times = sorted({each for each in (*FIRST_SAMPLES, *range(0, seconds, FURTHER_SAMPLES), seconds) if each <= seconds})
+    times = sorted({each for each in (*SAMPLES, seconds) if each <= seconds})
     points = []
     told: deque[Event] = deque(maxlen=1)
     config = replace(CONFIG, sinks=(told.append,))
@@ -332,7 +332,7 @@ def long_run(seconds: int) -> list[Point]:
         telling(instance)
         instance.session.set_slow_threshold(0)
         share, began, calls = Share(), time.perf_counter(), 0
-        for until in (each for each in times if each):
+        for until in times:
             while time.perf_counter() - began < until:
                 instance.call("all")
                 calls += 1
