@@ -18,6 +18,9 @@ from wasmtrace.runtime.anomaly.settings import AnomalyCallback
 
 IDLE_US = 2_000_000
 """After so long without a call, and if nothing goes on, an instance is no longer looked at."""
+_REST, _MOST_REST = 9, 4
+"""After a round the thread rests so many times as long as it worked, a tenth of a core, however many instances there
+are; but never for longer than so many of its intervals: a window of a second needs readings."""
 
 
 class Source(Protocol):
@@ -146,8 +149,9 @@ class Watcher:
 
     def _run(self) -> None:
         due = time.monotonic()
+        worked = 0.0
         while True:
-            due = max(due + self._interval, time.monotonic() + self._interval / 2)
+            due = max(due + self._interval, time.monotonic() + self._rest(worked))
             if self._ended.wait(due - time.monotonic()):
                 return
             with self._lock:
@@ -161,7 +165,12 @@ class Watcher:
                 due = time.monotonic()
                 continue
             self._look(watches)
-            self.cpu_seconds = time.thread_time()
+            used = time.thread_time()
+            worked, self.cpu_seconds = used - self.cpu_seconds, used
+
+    def _rest(self, worked: float) -> float:
+        """Seconds, after so many of work."""
+        return max(self._interval / 2, min(_REST * worked, _MOST_REST * self._interval))
 
     def _look(self, watches: list[AnomalyWatch]) -> None:
         for watch in watches:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -20,7 +24,7 @@ from wasmtrace.runtime.anomaly.ledger import MOST_ENDED
 from wasmtrace.runtime.anomaly.reading import TICK_US, Reading
 from wasmtrace.runtime.anomaly.scan import CounterScan
 from wasmtrace.runtime.anomaly.settings import AnomalySettings, WatchedFunctions
-from wasmtrace.runtime.anomaly.watch import AnomalyWatch
+from wasmtrace.runtime.anomaly.watch import AnomalyWatch, Watcher
 from wasmtrace.runtime.wasi_errno import ERRNO_NAMES
 from wasmtrace.sites import GuestMemory, HostFunction, SiteTable
 
@@ -467,3 +471,27 @@ def test_long_names_are_cut_in_the_message() -> None:
     guest, found = Guest(), Detector(AnomalySettings(watch=watch("n")), SITES, LongNames)
     ((_, anomaly),) = run(guest, found, 2, rates={LEAF: 9_000})
     assert len(anomaly.message) < 400
+
+
+def test_the_thread_rests_after_much_work() -> None:
+    """Each look takes 20 ms of the processor's, as long as the interval: they are four intervals apart."""
+    looked: list[float] = []
+    enough = threading.Event()
+
+    class Dear:
+        attached = False
+
+        def look(self) -> bool:
+            looked.append(time.monotonic())
+            until = time.thread_time() + 0.02
+            while time.thread_time() < until:
+                pass
+            if len(looked) == 3:
+                enough.set()
+            return True
+
+    watcher = Watcher(0.02)
+    watcher.attach(cast(AnomalyWatch, Dear()))
+    assert enough.wait(20)
+    watcher.close()
+    assert min(after - before for before, after in itertools.pairwise(looked)) >= 0.1

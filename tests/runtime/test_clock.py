@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+from time import thread_time
 
 import pytest
 
-from wasmtrace.runtime.clock import IDLE_TICKS, Clock, Face, both_clocks
+from wasmtrace.runtime.clock import IDLE_TICKS, TICK_SECONDS, Clock, Face, both_clocks
 
 MS = 1_000_000
 
@@ -177,3 +178,30 @@ def test_both_clocks_are_read_together() -> None:
     own = iter([100, 900, 1000, 1010, 2000, 2700])
     wall = iter([5_000, 6_000, 4_000])
     assert both_clocks(lambda: next(own), lambda: next(wall)) == (1000, 6_000)
+
+
+def test_after_much_work_the_thread_rests() -> None:
+    """The processor's time counts: a thread that was kept waiting has not worked."""
+    time, enough = FakeTime(), threading.Event()
+    slept: list[float] = []
+
+    class Dear(FakeMemory):
+        def tick(self, time_us: int) -> int:
+            until = thread_time() + 0.005
+            while len(slept) in (3, 4) and thread_time() < until:
+                pass
+            return -1
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.now += MS
+        if len(slept) > 6:
+            enough.set()
+            forever.wait(0.001)
+
+    made = Clock(time, sleep)
+    made.attach(Face(Dear(), time.now))
+    assert enough.wait(10)
+    made.close()
+    assert min(slept[3:5]) >= 3 * 0.005
+    assert slept[0] == TICK_SECONDS
