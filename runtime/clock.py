@@ -17,9 +17,9 @@ from typing import Protocol
 
 TICK_SECONDS = 0.001
 IDLE_TICKS = 50
-_REST = 3
-"""After a tick the thread sleeps at least so many times as long as it worked: a quarter of a core is all it takes,
-however many memories are attached."""
+_MANY, _REST = 32, 3
+"""With so many memories attached, the thread sleeps at least so many times as long as it worked after each tick: a
+quarter of a core is all it takes. With fewer a tick costs little, and of that most is the interpreter's lock."""
 _TRIES = 3
 
 
@@ -144,12 +144,14 @@ class Clock:
 
     def _run(self) -> None:
         idle = 0
-        worked = 0.0
+        rest = 0.0
         while not self._stopping:
-            self._sleep(max(TICK_SECONDS, _REST * worked))
-            idle = 0 if self.tick() else idle + 1
+            self._sleep(max(TICK_SECONDS, rest))
+            attached = self.tick()
+            idle = 0 if attached else idle + 1
             used = time.thread_time()
-            worked, self.cpu_seconds = used - self.cpu_seconds, used
+            rest = _REST * (used - self.cpu_seconds) if attached >= _MANY else 0.0
+            self.cpu_seconds = used
             if idle > IDLE_TICKS and self._nap():
                 idle = 0
 
