@@ -18,6 +18,7 @@ PYTHON = next(each for each in REAL if each.name == "cpython")
 TICK_US = 1000
 ENOENT = 44
 SLEEP_US = 60_000
+ATTEMPTS = 4
 LINKS = 38
 """The kernel follows 40, each of at most 4095 bytes."""
 
@@ -108,17 +109,22 @@ def ancestors(span: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> Iterato
 @pytest.mark.large
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_python_is_seen_at_work(work: Path, collector: Receiver, protocol: str) -> None:
-    told = run_python(work, protocol, collector)
+    for _ in range(ATTEMPTS):
+        collector.clear()
+        told = run_python(work, protocol, collector)
+        spans = until(lambda: _complete(collector.spans()), waiting_for="the root")
+        root = next(each for each in spans if each["name"] == "python.wasm")
+        late_us = TICK_US + int(attributes(root)["wasm.clock.late_max_us"])
+        # On a machine so busy that the clock was this late, a shorter call need not be recorded.
+        if all(each.took_us > 2 * late_us for each in told.values()):
+            break
     assert {what: each.came for what, each in told.items()} == {
         "sleep": "None",
         "compute": str(sum(n * n % 7 for n in range(400_000))),
         "found": "here",
         "missing": str(ENOENT),
     }
-    spans = until(lambda: _complete(collector.spans()), waiting_for="the root")
     by_id = {each["span_id"]: each for each in spans}
-    root = next(each for each in spans if each["name"] == "python.wasm")
-    late_us = TICK_US + int(attributes(root)["wasm.clock.late_max_us"])
     found = {what: _span_of(spans, names[-1], told[what]) for what, names in WORK.items()}
     for what, names in WORK.items():
         span, truth = found[what], told[what]
