@@ -113,10 +113,9 @@ def test_python_is_seen_at_work(work: Path, collector: Receiver, protocol: str) 
         collector.clear()
         told = run_python(work, protocol, collector)
         spans = until(lambda: _complete(collector.spans()), waiting_for="the root")
-        root = next(each for each in spans if each["name"] == "python.wasm")
-        late_us = TICK_US + int(attributes(root)["wasm.clock.late_max_us"])
-        # On a machine so busy that the clock was this late, a shorter call need not be recorded.
-        if all(each.took_us > 2 * late_us for each in told.values()):
+        found = {what: _span_of(spans, names[-1], told[what]) for what, names in WORK.items()}
+        # Opening takes some 4 ms. Where the clock is later than that, as it says below, it need not be recorded.
+        if all(_shared_us(found[what], told[what]) > told[what].took_us / 2 for what in WORK):
             break
     assert {what: each.came for what, each in told.items()} == {
         "sleep": "None",
@@ -125,7 +124,8 @@ def test_python_is_seen_at_work(work: Path, collector: Receiver, protocol: str) 
         "missing": str(ENOENT),
     }
     by_id = {each["span_id"]: each for each in spans}
-    found = {what: _span_of(spans, names[-1], told[what]) for what, names in WORK.items()}
+    root = next(each for each in spans if each["name"] == "python.wasm")
+    late_us = TICK_US + int(attributes(root)["wasm.clock.late_max_us"])
     for what, names in WORK.items():
         span, truth = found[what], told[what]
         assert not _missing_from(ancestors(span, by_id), [*reversed(names), "run", "python.wasm"]), what
@@ -151,10 +151,11 @@ def _complete(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _span_of(spans: list[dict[str, Any]], name: str, told: Measured) -> dict[str, Any]:
     """The span of that name that has most of the time that was measured."""
 
-    def shared_us(span: dict[str, Any]) -> float:
-        return min(end_us(span), told.began_us + told.took_us) - max(start_us(span), told.began_us)
+    return max((each for each in spans if each["name"] == name), key=lambda each: _shared_us(each, told))
 
-    return max((each for each in spans if each["name"] == name), key=shared_us)
+
+def _shared_us(span: dict[str, Any], told: Measured) -> float:
+    return min(end_us(span), told.began_us + told.took_us) - max(start_us(span), told.began_us)
 
 
 def _missing_from(found: Iterator[dict[str, Any]], names: list[str]) -> list[str]:
