@@ -52,7 +52,7 @@ def parts_of_run(results: Results) -> dict[str, str]:
 def publish_run(results: Results) -> None:
     from plots import draw_levels, draw_variants
 
-    PAGE.write_text(with_parts(PAGE.read_text(), parts_of_run(results)))
+    publish_tables(parts_of_run(results))
     draw_variants(results, DOCS / "performance-variants.svg")
     draw_levels(results, DOCS / "performance-programs.svg")
 

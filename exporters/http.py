@@ -84,8 +84,9 @@ class MetricsServer:
     def start(self) -> None:
         """Serve in a daemon thread."""
         if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._server.run, name="wasmtrace-metrics", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._server.run, name="wasmtrace-metrics", daemon=True)
+            thread.start()  # where there is none to be had, `close` must find none
+            self._thread = thread
 
     def close(self) -> None:
         """Free the port, let the answers in progress end (5 s at most), stop the threads."""

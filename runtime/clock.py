@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from wasmtrace.runtime.threads import start_daemon
+
 TICK_SECONDS = 0.001
 IDLE_TICKS = 50
 _MANY, _REST = 32, 3
@@ -108,9 +110,7 @@ class Clock:
             self._faces[id(face)] = face
             face.begin(now)
             if self._thread is None and not self._stopping:
-                thread = threading.Thread(target=self._run, name="wasmtrace-clock", daemon=True)
-                thread.start()  # which may fail
-                self._thread = thread
+                self._thread = start_daemon(self._run, "wasmtrace-clock")
             elif self._napping:
                 self._wake.set()
 

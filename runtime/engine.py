@@ -7,6 +7,7 @@ Nothing of wasmtime but opaque objects passes to the rest; its errors end here a
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import wasmtime
@@ -50,6 +51,7 @@ _PROPOSALS = (
     "shared_memory",
     "parallel_compilation",
 )
+_MOST_NAMED = 8
 _VALUE_KINDS = ("i32", "i64", "f32", "f64", "v128")
 # By kind of heap type, as wasmtime/val.h numbers them; concrete types have no name of their own.
 _HEAP_TYPES = (
@@ -88,6 +90,17 @@ class Extern:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}" if self.module else self.name
+
+
+def functions_of(exports: Mapping[str, Extern]) -> list[str]:
+    """Names of those that are functions."""
+    return [each.name for each in exports.values() if each.functype is not None]
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 class CompiledModule:

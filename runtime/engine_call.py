@@ -17,7 +17,7 @@ from wasmtime import _ffi as ffi
 from wasmtrace.errors import GuestError, UsageError
 from wasmtrace.layout import PAGE_BYTES, Layout
 from wasmtrace.records import Outcome
-from wasmtrace.runtime.engine import FUEL_TANK, CompiledModule, Engine, Extern
+from wasmtrace.runtime.engine import FUEL_TANK, CompiledModule, Engine, Extern, functions_of
 from wasmtrace.runtime.engine_link import Host, check_imports
 from wasmtrace.runtime.engine_values import read_values, release_values, write_values
 from wasmtrace.runtime.sandbox import Sandbox
@@ -272,7 +272,7 @@ def exported_function(module: CompiledModule, name: str) -> FunctionType:
 
 
 def _no_function_message(exports: dict[str, Extern], name: str) -> str:
-    functions = [each.name for each in exports.values() if each.functype is not None]
+    functions = functions_of(exports)
     shown = ", ".join(functions[:8]) + (", ..." if len(functions) > 8 else "")
     what = f"export {name!r} is a {exports[name].kind}, not a function" if name in exports else ""
     return f"{what or f'no function is exported as {name!r}'}; exported functions: {shown or 'none'}"

@@ -17,7 +17,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from wasmtrace.errors import GuestError, UsageError
-from wasmtrace.runtime.engine import CompiledModule, Engine, Extern
+from wasmtrace.runtime.engine import CompiledModule, Engine, Extern, some_of
 from wasmtrace.runtime.engine_values import read_values, write_values
 from wasmtrace.runtime.sandbox import HostCallable, Output, Sandbox, Stream, wants_instance
 from wasmtrace.runtime.values import check_convertible, check_results
@@ -32,7 +32,6 @@ _HINTS = {
     "gojs": "the module was made for a JavaScript host; build it with GOOS=wasip1",
     "a": "the module was made by Emscripten for a JavaScript host",
 }
-_MOST_NAMED = 8
 
 
 class Host:
@@ -180,12 +179,10 @@ def check_imports(linker: wasmtime.Linker, store: wasmtime.Store, module: Compil
     if not missing:
         return
     names = list(dict.fromkeys(f"{each} ({each.kind})" for each in missing))
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     hints = dict.fromkeys(_HINTS[each.module] for each in missing if each.module in _HINTS)
     if all(each.functype is not None for each in missing):
         hints[_TRAP_HINT] = None
-    raise GuestError("; ".join([f"nobody provides the import {shown}{more}", *hints]))
+    raise GuestError("; ".join([f"nobody provides the import {some_of(names)}", *hints]))
 
 
 def _provided(linker: wasmtime.Linker, store: wasmtime.Store, item: Extern) -> bool:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from wasmtrace.runtime.threads import start_daemon
+
 HOST_MARGIN_BYTES = 1 << 20
 """For the engine itself, and for Python in host functions."""
 _ATTRIBUTES_BYTES = 256
@@ -55,11 +57,9 @@ def start_thread(target: Callable[[], Any], *, name: str, engine_stack_bytes: in
         # The size holds for the whole process: set it for the moment of creation only.
         previous = threading.stack_size(_rounded(engine_stack_bytes + 2 * HOST_MARGIN_BYTES))
         try:
-            thread = threading.Thread(target=target, name=name, daemon=True)
-            thread.start()
+            return start_daemon(target, name)
         finally:
             threading.stack_size(previous)
-    return thread
 
 
 def _rounded(size: int) -> int:

@@ -16,6 +16,7 @@ from wasmtrace.runtime.drain import Batch, RawGrow, RawRecord, RawSlowCall, deco
 from wasmtrace.runtime.event_ring import PASS_RECORDS, EventRing
 from wasmtrace.runtime.event_streams import EventHub
 from wasmtrace.runtime.telemetry import TelemetryMemory
+from wasmtrace.runtime.threads import start_daemon
 from wasmtrace.sites import FunctionNames, SiteTable
 
 DRAIN_SECONDS = 0.02
@@ -156,9 +157,7 @@ class Reader:
             self._rings[id(ring)] = (ring, now_us)
             ring.may_wait(not self._ended.is_set())
             if self._thread is None and not self._ended.is_set():
-                thread = threading.Thread(target=self._run, name="wasmtrace-reader", daemon=True)
-                thread.start()  # which may fail
-                self._thread = thread
+                self._thread = start_daemon(self._run, "wasmtrace-reader")
         self._wake.set()
 
     def detach(self, ring: Ring) -> None:

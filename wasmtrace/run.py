@@ -11,6 +11,7 @@ from wasmtrace.errors import GuestError, UsageError
 from wasmtrace.instance import INITIALIZE, Instance
 from wasmtrace.records import Outcome, Snapshot
 from wasmtrace.runtime import native_stack
+from wasmtrace.runtime.engine import functions_of
 from wasmtrace.runtime.engine_call import CallEnd
 from wasmtrace.runtime.event_streams import STREAM_LIMIT, EventStream
 from wasmtrace.runtime.values import FunctionType, parse_arguments
@@ -131,7 +132,7 @@ def _entry(instance: Instance, invoke: str | None) -> str:
     for name in (START, INITIALIZE):
         if name in exports:
             return name
-    functions = ", ".join([each.name for each in exports.values() if each.functype is not None][:8])
+    functions = ", ".join(functions_of(exports)[:8])
     raise UsageError(f"the module is no command: it exports no _start; name a function to call: {functions or 'none'}")
 
 

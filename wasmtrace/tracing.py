@@ -38,6 +38,7 @@ from wasmtrace.records import (
 )
 from wasmtrace.runtime.budget import SpanBudget, ThresholdChange
 from wasmtrace.runtime.session import Session
+from wasmtrace.runtime.threads import start_daemon
 from wasmtrace.runtime.wasi_errno import ERRNO_NAMES
 
 if TYPE_CHECKING:
@@ -142,8 +143,7 @@ class Tracing:
         with self._lock:
             self._active.add(trace)
             if self._looker is None:
-                self._looker = threading.Thread(target=self._look, name="wasmtrace-traces", daemon=True)
-                self._looker.start()
+                self._looker = start_daemon(self._look, "wasmtrace-traces")
 
     def leave(self, trace: SessionTrace) -> None:
         with self._lock:

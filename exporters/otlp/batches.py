@@ -61,10 +61,11 @@ class Batches(Generic[T]):
 
     def start(self, send: Callable[[list[T]], object], *, every_seconds: float = SEND_SECONDS) -> None:
         """From now on `send` gets what has been put, in a thread of its own; it counts by itself what it loses."""
-        self._worker = threading.Thread(
+        worker = threading.Thread(
             target=self._work, args=(send, every_seconds), name=f"wasmtrace-{self._signal}", daemon=True
         )
-        self._worker.start()
+        worker.start()  # where there is none to be had, `close` must find none
+        self._worker = worker
 
     def _work(self, send: Callable[[list[T]], object], every_seconds: float) -> None:
         while True:

@@ -15,6 +15,7 @@ from wasmtrace.records import Anomaly, AnomalyKind
 from wasmtrace.runtime.anomaly.detector import Detector
 from wasmtrace.runtime.anomaly.reading import TICK_US, Reading
 from wasmtrace.runtime.anomaly.settings import AnomalyCallback
+from wasmtrace.runtime.threads import start_daemon
 
 IDLE_US = 2_000_000
 """After so long without a call, and if nothing goes on, an instance is no longer looked at."""
@@ -134,9 +135,7 @@ class Watcher:
             watch.attached = True
             self._watches.append(watch)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="wasmtrace-anomalies", daemon=True)
-                thread.start()  # which may fail
-                self._thread = thread
+                self._thread = start_daemon(self._run, "wasmtrace-anomalies")
         self._wake.set()
 
     def close(self) -> None:

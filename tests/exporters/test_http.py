@@ -78,6 +78,20 @@ def server(state: State) -> Iterator[MetricsServer]:
     server.close()
 
 
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_server_without_a_thread_frees_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = MetricsServer(SnapshotCollector(State()), "127.0.0.1", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="start new thread"):
+            server.start()
+    server.close()
+    MetricsServer(SnapshotCollector(State()), "127.0.0.1", server.port).close()
+
+
 def fetch(
     server: MetricsServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:

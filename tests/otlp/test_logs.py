@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_queue_counts_what_is_left() -> None:
     queue.abandon()
     queue.put([b"b"])
     assert losses.by_reason == {"otlp_logs_queue_full": 1, "otlp_logs_unfinished": 5}
+
+
+def test_queue_without_a_thread_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    queue: Batches[bytes] = Batches("logs", Losses(), len)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(RuntimeError, match="start new thread"):
+        queue.start(lambda items: None)
+    queue.close(1.0)
 
 
 ANOMALY = Anomaly(

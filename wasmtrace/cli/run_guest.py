@@ -31,6 +31,7 @@ from wasmtrace.instance import INITIALIZE
 from wasmtrace.program import Program
 from wasmtrace.records import Level, Outcome, Snapshot
 from wasmtrace.run import START, Run, RunResult
+from wasmtrace.runtime.engine import functions_of, some_of
 from wasmtrace.runtime.sandbox import Directory, Sandbox, Stream
 
 TRAP_EXIT, TIMEOUT_EXIT = 134, 124
@@ -42,8 +43,6 @@ _SWITCH_SECONDS = 0.0005
 """How long a Python thread may keep the others waiting: the clock's thread must not be late."""
 _BUSY_SECONDS = 0.02
 """A guest that runs for so long may go on for a while: what Python does then keeps nobody waiting."""
-_MOST_NAMED = 8
-"""Functions that could be called instead."""
 T = TypeVar("T")
 
 
@@ -138,9 +137,8 @@ def _run(arguments: argparse.Namespace, outputs: Outputs, signals: _Signals) -> 
 def _say_if_only_initialized(arguments: argparse.Namespace, program: Program) -> None:
     """A library returns at once without having done anything: an operator should not take that for success."""
     if arguments.invoke is None and START not in program.exports:
-        functions = [name for name, each in program.exports.items() if each.functype is not None and name != INITIALIZE]
-        more = f" and {len(functions) - _MOST_NAMED} more" if len(functions) > _MOST_NAMED else ""
-        named = f": {', '.join(functions[:_MOST_NAMED])}{more}" if functions else ""
+        others = [name for name in functions_of(program.exports) if name != INITIALIZE]
+        named = f": {some_of(others)}" if others else ""
         say(
             f"note: a library, not a command: only {INITIALIZE} was called; --invoke NAME calls another function{named}"
         )
